@@ -1,0 +1,267 @@
+//! What a frame says. One enum, [`Frame`]; the encoding lives beside it.
+
+use bytes::Bytes;
+
+use crate::{
+    link::{ClusterName, NodeName},
+    topic::TopicFilter,
+};
+
+/// One life of a node's state towards a peer: a counter that only rises, and a random nonce that tells two lives with
+/// the same counter apart. Never a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Incarnation {
+    /// Rises with each life.
+    pub counter: u64,
+    /// Random per life.
+    pub nonce: u64,
+}
+
+/// Sum of keyed 128-bit hashes of the filters of a set, modulo 2^128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Digest(pub u128);
+
+/// A point in the history of one route set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoutePosition {
+    /// The writer's life.
+    pub incarnation: Incarnation,
+    /// Number of changes since its start.
+    pub seq: u64,
+    /// Digest of the set at `seq`.
+    pub digest: Digest,
+    /// Number of filters in the set at `seq`.
+    pub count: u64,
+}
+
+/// One change of a route set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteOp {
+    /// The filter is in the set from now on.
+    Add(TopicFilter),
+    /// The filter is no longer in the set.
+    Remove(TopicFilter),
+}
+
+/// How far a lane is acknowledged, or where it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneMark {
+    /// The lane.
+    pub lane: u8,
+    /// A sequence number in it.
+    pub seq: u64,
+}
+
+/// Greets, on a new connection, in both directions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Lowest protocol version spoken.
+    pub min_version: u16,
+    /// Highest protocol version spoken.
+    pub max_version: u16,
+    /// Own cluster.
+    pub cluster: ClusterName,
+    /// Own node.
+    pub node: NodeName,
+    /// The cluster that the sender believes it talks to.
+    pub expects: ClusterName,
+    /// Own life towards this peer.
+    pub incarnation: Incarnation,
+    /// The latest life of the peer that the sender knows.
+    pub knows: Option<Incarnation>,
+    /// Capability bits, for versions to come.
+    pub capabilities: u64,
+    /// Most bytes of a frame that the sender takes.
+    pub max_frame: u32,
+    /// Most bytes of messages that may be on their way to the sender, sent and not yet acknowledged.
+    pub window: u32,
+    /// Filters of the messages that the sender wants, as configured.
+    pub imports: Vec<TopicFilter>,
+    /// Key of the digest over the sender's route set.
+    pub route_key: [u8; 16],
+    /// The sender's route set now.
+    pub routes: RoutePosition,
+    /// What the sender holds of the peer's route set.
+    pub holds: Option<RoutePosition>,
+    /// For each lane of the sender with something unacknowledged, its first such sequence number; other lanes start
+    /// at their next one.
+    pub lanes: Vec<LaneMark>,
+    /// For each lane of the peer, the highest sequence number delivered here in the life `knows`.
+    pub received: Vec<LaneMark>,
+}
+
+/// The dialler accepts the HELLO of the accepting side; the link is live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// The dialler's life, raised above what the peer knew if it had to be.
+    pub incarnation: Incarnation,
+    /// The dialler's route set now, in that life.
+    pub routes: RoutePosition,
+    /// As in [`Hello`], in that life.
+    pub lanes: Vec<LaneMark>,
+}
+
+/// Ends a connection, with a reason for people and a code for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// Why.
+    pub code: CloseCode,
+    /// A sentence for people.
+    pub reason: String,
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+#[non_exhaustive]
+pub enum CloseCode {
+    /// The node stops.
+    Shutdown = 1,
+    /// The link was changed and dials again.
+    Restart = 2,
+    /// A newer connection of the same link took over.
+    Superseded = 3,
+    /// Nothing was heard for too long.
+    Timeout = 4,
+    /// The link is disabled at the sender.
+    Disabled = 16,
+    /// The sender has no link of that name.
+    UnknownCluster = 17,
+    /// The peer expected another cluster.
+    WrongCluster = 18,
+    /// The peer has the sender's own cluster name.
+    SelfLink = 19,
+    /// No common protocol version.
+    Version = 20,
+    /// The authenticated identity may not speak for that cluster.
+    Identity = 21,
+    /// A frame could not be decoded.
+    Malformed = 32,
+    /// A frame is over a limit.
+    TooLarge = 33,
+    /// A frame came out of turn or broke a rule of the protocol.
+    Protocol = 34,
+    /// More was sent than the window allows.
+    Window = 35,
+    /// The peer announced more routes than allowed.
+    TooManyRoutes = 36,
+}
+
+/// Says that the sender lives, and where both route sets stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Own route set.
+    pub routes: RoutePosition,
+    /// What the sender holds of the peer's route set.
+    pub holds: Option<RoutePosition>,
+    /// The sender's clock, in microseconds since any point.
+    pub sent: u64,
+    /// `sent` of the peer's last heartbeat.
+    pub echo: Option<u64>,
+    /// Microseconds between that heartbeat's arrival and this one.
+    pub held: u64,
+}
+
+/// Changes of the sender's route set from `from` (exclusive) to `to` (inclusive), net.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteDelta {
+    /// State before.
+    pub from: u64,
+    /// State after.
+    pub to: RoutePosition,
+    /// Changes, at most one per filter; adds first where a remove depends on them.
+    pub ops: Vec<RouteOp>,
+}
+
+/// A part of the sender's whole route set. All parts of one snapshot carry the same `to`; filters of parts count at
+/// once, filters that are in no part go only when the last part's digest is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSnapshot {
+    /// The state that the parts make together.
+    pub to: RoutePosition,
+    /// Number of this part, from 0.
+    pub part: u32,
+    /// Whether it is the last one.
+    pub last: bool,
+    /// Filters of this part.
+    pub filters: Vec<TopicFilter>,
+}
+
+/// Where messages of one lane continue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The lane.
+    pub lane: u8,
+    /// Sequence number of the first entry; each entry follows without a gap.
+    pub first: u64,
+    /// What the lane carries.
+    pub entries: Vec<Entry>,
+}
+
+/// One place, or a run of places, in a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A message.
+    Message {
+        /// Seconds until it expires, counted at the sender when it was sent.
+        expiry: Option<u32>,
+        /// The message itself, encoded by [`encode_message`](crate::wire::encode_message).
+        body: Bytes,
+    },
+    /// Places whose messages will not come.
+    Skip {
+        /// How many places.
+        count: u64,
+    },
+}
+
+/// Everything in the lane up to `up_to` was handed to the host, or refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ack {
+    /// The lane.
+    pub lane: u8,
+    /// The watermark.
+    pub up_to: u64,
+    /// Messages since the last acknowledgement that the receiver did not hand on, and why.
+    pub refused: Vec<(u64, RefusedReason)>,
+}
+
+/// Why a receiver did not hand a message on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// Its topic matches none of the receiver's link topics.
+    NotImported = 1,
+    /// The receiving host refused it.
+    Host = 2,
+    /// It expired before it was handed on.
+    Expired = 3,
+    /// It could not be decoded.
+    Malformed = 4,
+}
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// See [`Hello`].
+    Hello(Box<Hello>),
+    /// See [`Ready`].
+    Ready(Ready),
+    /// See [`Close`].
+    Close(Close),
+    /// See [`Heartbeat`].
+    Heartbeat(Heartbeat),
+    /// Asks the peer to bring the sender's copy of its routes up to date, from what the sender holds.
+    RouteResume(Option<RoutePosition>),
+    /// See [`RouteDelta`].
+    RouteDelta(RouteDelta),
+    /// See [`RouteSnapshot`].
+    RouteSnapshot(RouteSnapshot),
+    /// The sender's copy of the peer's routes has reached this point.
+    RouteAck(RoutePosition),
+    /// See [`Batch`].
+    Batch(Batch),
+    /// See [`Ack`].
+    Ack(Ack),
+}

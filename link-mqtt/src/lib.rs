@@ -1,0 +1,1 @@
+//! Carries a cluster link over MQTT 5.
