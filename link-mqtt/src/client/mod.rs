@@ -15,6 +15,8 @@
 //! - A SUBSCRIBE takes an id of the same circle, so it goes before the first publish.
 //! - Requests, PUBACKs among them, wait while its window is full: ours is one smaller where the broker allows two.
 //! - PUBACKs are sent when the receiver has taken the packet, so what waits here is bounded by Receive Maximum.
+//! - Where one read brings packets and the end of the connection, its `poll` gives the error only; the packets are
+//!   taken from its state, so that a last word is heard.
 //! - A flush to a broker that takes no bytes stops its keep-alive, so each poll has a time limit of its own.
 //! - A panic inside it ends that one task, and with it this connection.
 
@@ -133,7 +135,7 @@ pub(crate) async fn connect(settings: Settings, inbox: mpsc::Sender<Delivery>, f
     let (client, eventloop) = AsyncClient::new(options(&settings, receive_maximum, upper), requests);
     let (ready, is_ready) = oneshot::channel();
     let task = tokio::spawn(async move {
-        let mut poll = Poll { eventloop, client, inbox, settings, outbox: None, limit: None };
+        let mut poll = Poll { eventloop, client, inbox, settings, outbox: None, limit: None, ended: None };
         match poll.set_up(upper).await {
             Ok(up) => {
                 if ready.send(Ok(up)).is_err() {
@@ -202,6 +204,8 @@ struct Poll {
     outbox: Option<Arc<Outbox>>,
     /// Longest time of one poll, known with the CONNACK.
     limit: Option<Duration>,
+    /// How the event loop ended.
+    ended: Option<End>,
 }
 
 /// What one poll brought, as far as setting up wants to know.
@@ -228,7 +232,7 @@ impl Poll {
     /// Waits for the CONNACK; gives the window and the room for bodies.
     async fn connack(&mut self, upper: u16) -> Result<(usize, usize), End> {
         let connack = loop {
-            if let Event::Incoming(Incoming::ConnAck(connack)) = self.eventloop.poll().await.map_err(words::end)? {
+            if let Event::Incoming(Incoming::ConnAck(connack)) = self.next().await? {
                 break connack;
             }
         };
@@ -260,12 +264,29 @@ impl Poll {
         }
     }
 
+    /// The next event; before the error that ended the event loop, what it had read until then.
+    async fn next(&mut self) -> Result<Event, End> {
+        if self.ended.is_none() {
+            let polled = match self.limit {
+                Some(limit) => timeout(limit, self.eventloop.poll())
+                    .await
+                    .map_err(|_| End::Lost(format!("the broker has taken no bytes for {} s", limit.as_secs()))),
+                None => Ok(self.eventloop.poll().await),
+            };
+            match polled.and_then(|polled| polled.map_err(words::end)) {
+                Ok(event) => return Ok(event),
+                Err(end) => self.ended = Some(end),
+            }
+        }
+        match (self.eventloop.state.events.pop_front(), &self.ended) {
+            (None, Some(end)) => Err(end.clone()),
+            (Some(event), _) => Ok(event),
+            (None, None) => Err(End::Lost("the MQTT client has stopped".to_owned())),
+        }
+    }
+
     async fn step(&mut self) -> Result<Step, End> {
-        let limit = self.limit.unwrap_or(Duration::from_secs(120));
-        let event = timeout(limit, self.eventloop.poll())
-            .await
-            .map_err(|_| End::Lost(format!("the broker has taken no bytes for {} s", limit.as_secs())))?
-            .map_err(words::end)?;
+        let event = self.next().await?;
         match event {
             Event::Incoming(Incoming::Publish(publish)) => self.deliver(publish)?,
             Event::Incoming(Incoming::PubAck(ack)) => {
