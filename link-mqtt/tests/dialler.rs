@@ -190,6 +190,18 @@ async fn a_publish_refused_later_and_a_disconnect_end_the_connection_with_the_re
     }
 }
 
+/// MQTT 5, 3.14.2.2.1 lets a DISCONNECT end behind its reason; rumqttc's reader drops such a packet, so what remains
+/// to be seen is the socket that the broker closes then.
+#[tokio::test]
+async fn a_disconnect_that_ends_behind_its_reason_is_seen_as_a_closed_socket() {
+    let (dialled, _) = scripted(link(), |mut wire| async move {
+        wire.welcome(success()).await;
+        wire.bytes(b"\xe0\x01\x8b").await;
+    })
+    .await;
+    assert_eq!(end(&mut dialled.unwrap()).await, ConnectionError::Lost("the broker closed the socket".into()));
+}
+
 #[tokio::test]
 async fn what_arrived_before_the_end_is_received_before_the_end() {
     let (dialled, _) = scripted(link(), |mut wire| async move {
