@@ -1,38 +1,28 @@
 //! Who may log in, and who may touch the topics of a link.
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, pin::Pin};
 
 use link_core::link::Secret;
+use link_mqtt::{ClientInfo, LinkAccess, MqttAcceptor};
 use mqtt5::{
     broker::{AuthProvider, AuthResult},
     packet::connect::ConnectPacket,
     protocol::v5::reason_codes::ReasonCode,
 };
+use tracing::debug;
 
-/// Decides about the topics under `$LINK/`, and hears of logins that failed.
-///
-/// The accepting side of the MQTT transport answers this; everybody else is kept out of `$LINK/`.
-pub trait LinkAccess: Send + Sync + 'static {
-    /// Whether this client may publish to this topic under `$LINK/`.
-    fn may_publish(&self, client_id: &str, user: Option<&str>, topic: &str) -> bool;
-    /// Whether this client may subscribe to this filter under `$LINK/`.
-    fn may_subscribe(&self, client_id: &str, user: Option<&str>, filter: &str) -> bool;
-    /// A login failed.
-    fn on_refused(&self, client_id: &str, user: Option<&str>, address: SocketAddr, reason: &str);
-}
-
-/// Users with passwords. A broker has its own; what matters to a link are the three calls to [`LinkAccess`].
+/// Users with passwords. A broker has its own; what matters to a link are the three calls to the [`MqttAcceptor`].
 pub struct Users {
     passwords: BTreeMap<String, Secret>,
-    access: Arc<dyn LinkAccess>,
+    link: MqttAcceptor,
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Users {
     /// Lets these users in, by name and password.
-    pub fn new(users: impl IntoIterator<Item = (String, Secret)>, access: Arc<dyn LinkAccess>) -> Self {
-        Self { passwords: users.into_iter().collect(), access }
+    pub fn new(users: impl IntoIterator<Item = (String, Secret)>, link: MqttAcceptor) -> Self {
+        Self { passwords: users.into_iter().collect(), link }
     }
 
     fn check(&self, connect: &ConnectPacket) -> Result<String, &'static str> {
@@ -57,7 +47,11 @@ impl AuthProvider for Users {
         let result = match self.check(connect) {
             Ok(user) => AuthResult::success_with_user(user),
             Err(reason) => {
-                self.access.on_refused(&connect.client_id, connect.username.as_deref(), address, reason);
+                self.link.on_refused(
+                    &connect.client_id,
+                    connect.username.as_deref(),
+                    &format!("{reason}, from {address}"),
+                );
                 AuthResult::fail_with_reason(ReasonCode::BadUsernameOrPassword, reason)
             }
         };
@@ -65,23 +59,30 @@ impl AuthProvider for Users {
     }
 
     fn authorize_publish<'a>(&'a self, client_id: &str, user: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
-        let allowed = !is_link(topic) || self.access.may_publish(client_id, user, topic);
-        Box::pin(std::future::ready(allowed))
+        let access = self.link.may_publish(&client(client_id, user), topic);
+        Box::pin(std::future::ready(allowed(access)))
     }
 
     fn authorize_subscribe<'a>(&'a self, client_id: &str, user: Option<&'a str>, filter: &'a str) -> Answer<'a, bool> {
-        let allowed = !is_link(filter) || self.access.may_subscribe(client_id, user, filter);
-        Box::pin(std::future::ready(allowed))
+        let access = self.link.may_subscribe(&client(client_id, user), filter);
+        Box::pin(std::future::ready(allowed(access)))
     }
 }
 
-/// Whether a topic, or a filter with or without its share group, lies under `$LINK/`.
-pub(super) fn is_link(text: &str) -> bool {
-    let filter = match text.strip_prefix("$share/") {
-        Some(rest) => rest.split_once('/').map_or("", |(_, filter)| filter),
-        None => text,
-    };
-    filter == "$LINK" || filter.starts_with("$LINK/")
+/// A client, as the link knows it.
+pub(super) fn client(client_id: &str, user: Option<&str>) -> ClientInfo {
+    ClientInfo { client_id: client_id.to_owned(), user: user.map(str::to_owned), certificate_names: Vec::new() }
+}
+
+/// Beside the topics of links, these users may do everything.
+fn allowed(access: LinkAccess) -> bool {
+    match access {
+        LinkAccess::NotLink | LinkAccess::Allowed => true,
+        LinkAccess::Refused(reason) => {
+            debug!(reason, "kept away from the topics of a link");
+            false
+        }
+    }
 }
 
 /// Compares in a time that does not depend on where the texts differ.

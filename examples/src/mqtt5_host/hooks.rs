@@ -1,17 +1,22 @@
 //! The broker's events, told to the linker.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use async_trait::async_trait;
 use link_core::topic::TopicFilter;
+use link_mqtt::{LinkPublish, MqttAcceptor};
 use mqtt5::broker::{
     BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, ClientSubscribeEvent,
     ClientUnsubscribeEvent, DynamicStorage, PublishAction, StorageBackend, SubAckReasonCode,
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::{auth::is_link, tap::Gate};
+use super::{auth::client, tap::Gate};
 
 /// A change of what the local clients want.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +29,6 @@ pub enum Change {
     Gone(String),
 }
 
-/// Takes the publishes of linked clients under `$LINK/`.
-#[async_trait]
-pub trait LinkTraffic: Send + Sync + 'static {
-    /// A client that passed the ACL published this. The broker acknowledges it when this returns.
-    async fn on_publish(&self, event: &ClientPublishEvent);
-    /// A client is gone.
-    fn on_disconnect(&self, client_id: &str);
-}
-
 /// Listens to the broker.
 ///
 /// Invariant: what has been reported for a client is what the broker's storage says, or an event that will repair it
@@ -42,11 +38,13 @@ pub trait LinkTraffic: Send + Sync + 'static {
 pub(super) struct Hooks {
     /// Set once the linker runs; what happens before is found by its first reconcile.
     pub(super) report: OnceCell<Report>,
-    pub(super) traffic: Arc<dyn LinkTraffic>,
+    link: MqttAcceptor,
     /// Set once the broker is built: it takes its event handler first.
     pub(super) storage: OnceCell<Arc<DynamicStorage>>,
     pub(super) gate: Arc<Gate>,
-    order: Mutex<()>,
+    /// Living connections of each client id: two while one takes the other over.
+    connections: Mutex<BTreeMap<Arc<str>, u32>>,
+    order: tokio::sync::Mutex<()>,
 }
 
 /// Told each change, in order. Must not block.
@@ -55,8 +53,26 @@ pub(super) type Report = Box<dyn Fn(Change) + Send + Sync>;
 type Done<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Hooks {
-    pub(super) fn new(traffic: Arc<dyn LinkTraffic>) -> Self {
-        Self { report: OnceCell::new(), traffic, storage: OnceCell::new(), gate: Arc::default(), order: Mutex::new(()) }
+    pub(super) fn new(link: MqttAcceptor) -> Self {
+        Self {
+            report: OnceCell::new(),
+            link,
+            storage: OnceCell::new(),
+            gate: Arc::default(),
+            connections: Mutex::default(),
+            order: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Counts a connection more (1) or less (-1); gives how many there are.
+    fn count(&self, client_id: &Arc<str>, change: i32) -> u32 {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = connections.get(client_id).copied().unwrap_or_default().saturating_add_signed(change);
+        match count {
+            0 => connections.remove(client_id),
+            _ => connections.insert(Arc::clone(client_id), count),
+        };
+        count
     }
 
     fn report(&self, change: Change) {
@@ -78,9 +94,15 @@ impl Hooks {
 }
 
 impl BrokerEventHandler for Hooks {
-    /// A clean start drops the old session without an event of its own.
+    /// A clean start drops the old session without an event of its own, and the end of a connection that was taken
+    /// over may be reported only after this.
     fn on_client_connect<'a>(&'a self, event: ClientConnectEvent) -> Done<'a> {
-        Box::pin(async move { self.forget_if_empty(&event.client_id).await })
+        Box::pin(async move {
+            if self.count(&event.client_id, 1) > 1 {
+                self.link.on_disconnect(&event.client_id);
+            }
+            self.forget_if_empty(&event.client_id).await;
+        })
     }
 
     fn on_client_subscribe<'a>(&'a self, event: ClientSubscribeEvent) -> Done<'a> {
@@ -108,9 +130,14 @@ impl BrokerEventHandler for Hooks {
     /// Runs after the ACL and before routing.
     fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Done<'a, PublishAction> {
         Box::pin(async move {
-            if is_link(&event.topic) {
-                self.traffic.on_publish(&event).await;
-                return PublishAction::Handled;
+            let client = client(&event.client_id, event.user_id.as_deref());
+            match self.link.on_publish(&client, &event.topic, event.payload).await {
+                LinkPublish::NotLink => {}
+                LinkPublish::Taken => return PublishAction::Handled,
+                LinkPublish::Refused(reason) => {
+                    warn!(client = &*event.client_id, reason, "refused a publish to a link");
+                    return PublishAction::Handled;
+                }
             }
             self.gate.open(event.qos, &event.topic).await;
             PublishAction::Continue
@@ -119,7 +146,9 @@ impl BrokerEventHandler for Hooks {
 
     fn on_client_disconnect<'a>(&'a self, event: ClientDisconnectEvent) -> Done<'a> {
         Box::pin(async move {
-            self.traffic.on_disconnect(&event.client_id);
+            if self.count(&event.client_id, -1) == 0 {
+                self.link.on_disconnect(&event.client_id);
+            }
             self.forget_if_empty(&event.client_id).await;
         })
     }
@@ -135,9 +164,10 @@ pub(super) async fn subscriptions(storage: &DynamicStorage) -> mqtt5::Result<Vec
     Ok(all)
 }
 
-/// The filter, unless it belongs to a link itself or is one that only this broker understands.
+/// The filter, unless a link reads by it. `#` at another cluster does not match `$LINK/`, so leaving these out only
+/// saves routes.
 fn wanted(text: &str) -> Option<TopicFilter> {
-    if is_link(text) {
+    if text.starts_with("$LINK/") {
         return None;
     }
     TopicFilter::new(text)

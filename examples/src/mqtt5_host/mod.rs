@@ -29,28 +29,29 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use link_core::{
-    driver::{Linker, PublishError},
+    driver::Linker,
     host::{DeliverError, Host, Origin},
     link::Secret,
     message::{Message, QoS},
     topic::TopicFilter,
 };
+use link_mqtt::MqttTransport;
 use mqtt5::broker::{
     BrokerConfig, BrokerShutdownHandle, DynamicStorage, MqttBroker, StorageBackendType, StorageConfig,
     router::MessageRouter,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
-pub use auth::{LinkAccess, Users};
-pub use hooks::{Change, LinkTraffic};
-pub use port::{Port, PortError};
+pub use auth::Users;
+pub use hooks::Change;
+pub use port::Port;
 pub use tap::TAP;
 
 use hooks::Hooks;
 use tap::Tap;
 
-/// How long the tap waits for an outbox that is full before it gives a message up. Once per outage: messages that
+/// How long the tap waits for room in the queue of a slow peer before it gives a message up. Once: messages that
 /// follow don't wait again until one has been accepted.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -65,6 +66,7 @@ pub struct Settings {
 /// A running broker.
 pub struct Mqtt5Broker {
     host: Arc<Mqtt5Host>,
+    transport: Arc<MqttTransport>,
     hooks: Arc<Hooks>,
     tap: Option<Tap>,
     tasks: Vec<JoinHandle<()>>,
@@ -73,13 +75,11 @@ pub struct Mqtt5Broker {
 }
 
 impl Mqtt5Broker {
-    /// Starts a broker without a linker. `link` hears what concerns links, and answers through `port`.
-    pub async fn start<L: LinkAccess + LinkTraffic>(
-        settings: Settings,
-        link: Arc<L>,
-        port: &Port,
-    ) -> mqtt5::Result<Self> {
-        let hooks = Arc::new(Hooks::new(Arc::clone(&link) as _));
+    /// Starts a broker and the MQTT transport that accepts links through it.
+    pub async fn start(settings: Settings) -> mqtt5::Result<Self> {
+        let port = Arc::new(Port::default());
+        let (transport, link) = MqttTransport::accepting(Arc::clone(&port) as _);
+        let hooks = Arc::new(Hooks::new(link.clone()));
         let storage = StorageConfig::new()
             // The default writes files.
             .with_backend(StorageBackendType::Memory)
@@ -108,12 +108,17 @@ impl Mqtt5Broker {
         });
         let _ = ready.wait_for(|ready| *ready).await;
         let host = Arc::new(Mqtt5Host { router, storage });
-        Ok(Self { host, hooks, tap, tasks: vec![run], shutdown, address })
+        Ok(Self { host, transport: Arc::new(transport), hooks, tap, tasks: vec![run], shutdown, address })
     }
 
     /// The host to start a linker with.
     pub fn host(&self) -> Arc<Mqtt5Host> {
         Arc::clone(&self.host)
+    }
+
+    /// The transport to start a linker with.
+    pub fn transport(&self) -> Arc<MqttTransport> {
+        Arc::clone(&self.transport)
     }
 
     /// Connects the running linker: from now on it hears of subscriptions and publishes.
@@ -129,14 +134,21 @@ impl Mqtt5Broker {
         let to = linker.clone();
         self.hooks.gate.set_wants(Box::new(move |topic| to.wants(topic)));
         self.tasks.push(tokio::spawn(async move {
-            let mut patient = true;
+            let mut patience = PATIENCE;
             while let Some((publisher, message)) = tap.next().await {
-                match forward(&linker, &publisher, &message, patient).await {
-                    Ok(()) => patient = true,
-                    Err(error) => {
-                        patient = !matches!(error, PublishError::Full(_));
-                        warn!(topic = message.topic.as_str(), %error, "a publish does not cross the link");
+                if !linker.wants(message.topic.as_str()) {
+                    continue;
+                }
+                let lossy = message.qos == QoS::AtMostOnce;
+                let wait = if lossy { Duration::ZERO } else { patience };
+                match linker.publish_patiently(&publisher, &message, wait).await {
+                    Ok(published) if published.full == 0 => patience = PATIENCE,
+                    Ok(_) => {
+                        patience = if lossy { patience } else { Duration::ZERO };
+                        warn!(topic = message.topic.as_str(), "a link's queue is full: a publish does not cross it");
                     }
+                    // It has stopped.
+                    Err(_) => break,
                 }
             }
         }));
@@ -157,22 +169,6 @@ impl Mqtt5Broker {
             // An error is a task that was ended here.
             let _ = task.await;
         }
-    }
-}
-
-/// Offers a publish to the linker; waits a while for a full outbox if it is `patient` and the message counts.
-async fn forward(linker: &Linker, publisher: &str, message: &Message, patient: bool) -> Result<(), PublishError> {
-    if !linker.wants(message.topic.as_str()) {
-        return Ok(());
-    }
-    match linker.publish(publisher, message) {
-        Err(full @ PublishError::Full(_)) if patient && message.qos != QoS::AtMostOnce => {
-            match timeout(PATIENCE, linker.publish_wait(publisher, message)).await {
-                Ok(published) => published.map(drop),
-                Err(_) => Err(full),
-            }
-        }
-        published => published.map(drop),
     }
 }
 

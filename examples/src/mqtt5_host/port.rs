@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use link_mqtt::BrokerPort;
 use mqtt5::{
     QoS,
     broker::{
@@ -11,7 +13,6 @@ use mqtt5::{
     },
     packet::publish::PublishPacket,
 };
-use thiserror::Error;
 use tokio::{
     sync::{OnceCell, oneshot},
     time::Instant,
@@ -22,15 +23,7 @@ use tracing::{info, warn};
 /// The link's own heartbeat ends such a connection long before.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Why a frame could not be handed to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum PortError {
-    /// The frame was not sent.
-    #[error("the broker has not started")]
-    NotStarted,
-}
-
-/// The broker as the link's transport sees it.
+/// The broker as the link's transport sees it. It exists before the broker, which needs the transport's other half.
 #[derive(Default)]
 pub struct Port {
     broker: OnceCell<(Arc<MessageRouter>, Arc<DynamicStorage>)>,
@@ -40,15 +33,18 @@ impl Port {
     pub(super) fn set(&self, router: Arc<MessageRouter>, storage: Arc<DynamicStorage>) {
         let _ = self.broker.set((router, storage));
     }
+}
 
+#[async_trait]
+impl BrokerPort for Port {
     /// Publishes to the subscriber of a link topic at QoS 1.
     ///
     /// Waits while that client's delivery lane is full: the broker fills it while the client's Receive Maximum and
     /// its socket let nothing out, so this is the back-pressure of the connection. `route_message` and
     /// `route_message_local_only` wait for two seconds only and then queue with a limit of 10,000 messages or
     /// 64 MiB, beyond which they drop the oldest.
-    pub async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), PortError> {
-        let (router, _) = self.broker.get().ok_or(PortError::NotStarted)?;
+    async fn publish(&self, topic: &str, payload: Bytes) -> Result<(), String> {
+        let (router, _) = self.broker.get().ok_or("the broker has not started")?;
         let packet = PublishPacket::new(topic, payload, QoS::AtLeastOnce);
         router.route_message_with_deadline(&packet, None, Instant::now() + PATIENCE).await;
         Ok(())
@@ -58,7 +54,7 @@ impl Port {
     ///
     /// The broker has no call for this: what ends a client cleanly is a newer connection of the same id, so one is
     /// registered and released. The client sees DISCONNECT 0x8E (session taken over).
-    pub async fn disconnect(&self, client_id: &str, reason: &str) {
+    async fn disconnect(&self, client_id: &str, reason: &str) {
         let Some((router, storage)) = self.broker.get() else { return };
         if !router.is_connected(client_id).await {
             return;

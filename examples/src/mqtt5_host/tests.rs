@@ -7,76 +7,43 @@ use std::{
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, LinkConfig, NodeName},
     message::Properties,
     topic::Topic,
+    transport::{Accepted, Class, Connection, Dial, DialError, Transport},
 };
-use mqtt5::broker::ClientPublishEvent;
+use link_mqtt::BrokerPort;
 use rumqttc::v5::{
     AsyncClient, Event, MqttOptions,
     mqttbytes::v5::{LastWill, Packet, PublishProperties},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::client::{Client, Login, Outgoing, QoS as Q};
-
-/// Lets the user `link` under `$LINK/`, and keeps what comes.
-#[derive(Default)]
-struct Link {
-    published: Mutex<Vec<(String, String, Bytes)>>,
-    ended: Mutex<Vec<String>>,
-    refused: Mutex<Vec<String>>,
-}
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
-#[async_trait]
-impl LinkTraffic for Link {
-    async fn on_publish(&self, event: &ClientPublishEvent) {
-        let seen = (event.client_id.to_string(), event.topic.to_string(), event.payload.clone());
-        locked(&self.published).push(seen);
-    }
-
-    fn on_disconnect(&self, client_id: &str) {
-        locked(&self.ended).push(client_id.to_owned());
-    }
-}
-
-impl LinkAccess for Link {
-    fn may_publish(&self, _: &str, user: Option<&str>, _: &str) -> bool {
-        user == Some("link")
-    }
-
-    fn may_subscribe(&self, _: &str, user: Option<&str>, _: &str) -> bool {
-        user == Some("link")
-    }
-
-    fn on_refused(&self, client_id: &str, user: Option<&str>, _: SocketAddr, reason: &str) {
-        locked(&self.refused).push(format!("{client_id} {} {reason}", user.unwrap_or("-")));
-    }
-}
-
 struct Bed {
     broker: Mqtt5Broker,
-    link: Arc<Link>,
     port: Port,
     changes: Arc<Mutex<Vec<Change>>>,
 }
 
 impl Bed {
     async fn start() -> Self {
-        let (link, port) = (Arc::new(Link::default()), Port::default());
         let users = ["user", "link"].map(|user| (user.to_owned(), Secret::new("secret")));
         let settings = Settings { bind: ([127, 0, 0, 1], 0).into(), users: users.into() };
-        let broker = Mqtt5Broker::start(settings, Arc::clone(&link), &port).await.unwrap();
+        let broker = Mqtt5Broker::start(settings).await.unwrap();
+        let port = Port::default();
+        port.set(Arc::clone(&broker.host.router), Arc::clone(&broker.host.storage));
         let changes: Arc<Mutex<Vec<Change>>> = Arc::default();
         let to = Arc::clone(&changes);
         let _ = broker.hooks.report.set(Box::new(move |change| locked(&to).push(change)));
         broker.hooks.gate.set_wants(Box::new(|_| true));
-        Self { broker, link, port, changes }
+        Self { broker, port, changes }
     }
 
     fn login(&self, client: &str) -> Login {
@@ -216,7 +183,7 @@ async fn subscribe_unsubscribe_and_end_are_reported() {
     let client = bed.client("c").await;
     client.subscribe("a/+", Q::AtLeastOnce).await.unwrap();
     client.subscribe("$share/g/b", Q::AtLeastOnce).await.unwrap();
-    client.subscribe("$LINK/x", Q::AtLeastOnce).await.expect_err("the ACL keeps ordinary users out");
+    client.subscribe("$LINK/x", Q::AtLeastOnce).await.expect_err("links are not for others to read");
     let subscribed = |text| Change::Subscribed("c".to_owned(), filter(text));
     let gone = || Change::Gone("c".to_owned());
     assert_eq!(bed.changes(3).await, [gone(), subscribed("a/+"), subscribed("$share/g/b")]);
@@ -266,42 +233,72 @@ async fn a_clean_start_ends_the_old_interest() {
     assert_eq!(bed.subscriptions().await, ["c new"]);
 }
 
+fn dial(bed: &Bed, password: &str) -> Dial {
+    let link = LinkConfig {
+        username: Some("link".to_owned()),
+        password: Some(Secret::new(password)),
+        ..LinkConfig::new(ClusterName::new("us").unwrap())
+    };
+    Dial {
+        endpoint: format!("mqtt://{}", bed.broker.address()).parse().unwrap(),
+        cluster: ClusterName::new("eu").unwrap(),
+        node: NodeName::new("eu-1").unwrap(),
+        link: Arc::new(link),
+    }
+}
+
 #[tokio::test]
-async fn link_traffic_is_taken_before_routing_and_only_from_link_users() {
+async fn a_link_connects_through_the_broker_and_nobody_else_sees_or_forges_it() {
     let mut bed = Bed::start().await;
     let mut tap = bed.tap();
-    let login = |client: &str| Login { user: "link".to_owned(), ..bed.login(client) };
-    let peer = Client::connect(login("peer")).await.unwrap();
-    let other = Client::connect(login("other")).await.unwrap();
-    other.subscribe("$LINK/#", Q::AtLeastOnce).await.unwrap();
-    peer.publish(Outgoing::new("$LINK/v1/eu/n/up", "frame", Q::AtLeastOnce)).await.unwrap();
-    let expected = ("peer".to_owned(), "$LINK/v1/eu/n/up".to_owned(), Bytes::from_static(b"frame"));
-    assert_eq!(*locked(&bed.link.published), [expected]);
-    assert!(other.receive(Duration::from_millis(200)).await.is_none(), "it is not routed");
-    let user = bed.client("user").await;
-    user.publish(Outgoing::new("$LINK/v1/eu/n/up", "forged", Q::AtLeastOnce)).await.unwrap();
-    assert_eq!(locked(&bed.link.published).len(), 1, "the ACL runs before the hook");
-    drop(peer);
-    let start = Instant::now();
-    while locked(&bed.link.ended).is_empty() && start.elapsed() < Duration::from_secs(5) {
-        sleep(Duration::from_millis(5)).await;
+    let curious = bed.client("curious").await;
+    curious.subscribe("$LINK/#", Q::AtLeastOnce).await.expect_err("links are not for others to read");
+    curious.subscribe("#", Q::AtLeastOnce).await.unwrap();
+    let (transport, dial) = (bed.broker.transport(), dial(&bed, "secret"));
+    let (mut here, Accepted::Connection(mut there)) =
+        tokio::join!(async { transport.dial(&dial).await.unwrap() }, transport.accept())
+    else {
+        panic!("the login is right");
+    };
+    assert_eq!(there.identity.user.as_deref(), Some("link"));
+    curious.publish(Outgoing::new("$LINK/v1/eu/eu-1/up/0000000000000000/0of1", "", Q::AtLeastOnce)).await.unwrap();
+    for (class, frame) in [(Class::Control, "control"), (Class::Data(0), "data")] {
+        let frame = Bytes::from_static(frame.as_bytes());
+        exchange(&mut here, &mut there, class, &frame).await;
+        exchange(&mut there, &mut here, class, &frame).await;
     }
-    assert_eq!(*locked(&bed.link.ended), ["peer"]);
-    assert_eq!(bed.subscriptions().await, [""; 0], "a link's own subscriptions are no interest");
+    assert!(curious.receive(Duration::from_millis(200)).await.is_none(), "nothing is routed to others");
+    assert_eq!(bed.subscriptions().await, ["curious #"], "a link's own subscriptions are no interest");
     nothing(&mut tap).await;
+    drop(here);
+    let end = timeout(Duration::from_secs(5), there.receiver.recv()).await.unwrap();
+    assert!(end.is_err(), "the end of the client ends the connection");
+}
+
+async fn exchange(from: &mut Connection, to: &mut Connection, class: Class, frame: &Bytes) {
+    let sender = if class == Class::Control { &mut from.control } else { &mut from.data[0] };
+    sender.send(frame.clone()).await.unwrap();
+    let got = timeout(Duration::from_secs(5), to.receiver.recv()).await.unwrap().unwrap();
+    assert_eq!(got, (class, frame.clone()));
 }
 
 #[tokio::test]
 async fn wrong_logins_are_refused_and_reported() {
     let bed = Bed::start().await;
-    for (client, user, password, reason) in [
-        ("c", "user", "wrong", "c user wrong user name or password"),
-        ("c", "nobody", "secret", "c nobody wrong user name or password"),
-        (TAP, "user", "secret", "$link-tap user client ids that begin with `$` belong to the broker"),
+    for (client, user, password, expected) in [
+        ("c", "user", "wrong", "wrong user name or password"),
+        ("c", "nobody", "secret", "wrong user name or password"),
+        (TAP, "user", "secret", "client ids that begin with `$`"),
     ] {
         assert!(Client::connect(Login::new(bed.broker.address(), client, user, password)).await.is_err());
-        assert_eq!(locked(&bed.link.refused).pop().as_deref(), Some(reason));
+        let Accepted::Refused { identity, reason } = bed.broker.transport().accept().await else {
+            panic!("{client} was let in");
+        };
+        assert_eq!((identity.address.as_str(), identity.user.as_deref()), (client, Some(user)));
+        assert!(reason.starts_with(expected), "{reason}");
     }
+    let error = bed.broker.transport().dial(&dial(&bed, "wrong")).await.err();
+    assert!(matches!(error, Some(DialError::Refused { .. })), "{error:?}");
 }
 
 #[tokio::test]
@@ -323,9 +320,9 @@ async fn frames_to_a_slow_client_wait_and_are_not_dropped() {
     let bed = Bed::start().await;
     let address = bed.broker.address();
     let mut options = MqttOptions::new("peer", address.ip().to_string(), address.port());
-    options.set_credentials("link", "secret").set_max_packet_size(Some(1 << 20));
+    options.set_credentials("user", "secret").set_max_packet_size(Some(1 << 20));
     let (client, mut events) = AsyncClient::new(options, 10);
-    client.subscribe("$LINK/down", Q::AtLeastOnce).await.unwrap();
+    client.subscribe("down", Q::AtLeastOnce).await.unwrap();
     while !matches!(events.poll().await.unwrap(), Event::Incoming(Packet::SubAck(_))) {}
     // Both more messages and more bytes than the broker's limits for a session queue, of 10,000 and 64 MiB, after
     // what fits into the lane.
@@ -334,7 +331,7 @@ async fn frames_to_a_slow_client_wait_and_are_not_dropped() {
         for n in 0..count {
             let mut payload = vec![0; size];
             payload[..4].copy_from_slice(&n.to_be_bytes());
-            bed.port.publish("$LINK/down", payload.into()).await.unwrap();
+            bed.port.publish("down", payload.into()).await.unwrap();
         }
     };
     let take = async {
