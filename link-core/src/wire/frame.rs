@@ -66,6 +66,9 @@ pub struct Hello {
     pub node: NodeName,
     /// The cluster that the sender believes it talks to.
     pub expects: ClusterName,
+    /// The node of that cluster to which `knows`, `holds` and `received` refer. A dialler does not know which node will
+    /// answer; another one ignores the three.
+    pub about: Option<NodeName>,
     /// Own life towards this peer.
     pub incarnation: Incarnation,
     /// The latest life of the peer that the sender knows.
@@ -100,6 +103,12 @@ pub struct Ready {
     pub routes: RoutePosition,
     /// As in [`Hello`], in that life.
     pub lanes: Vec<LaneMark>,
+    /// The latest life of the peer that the dialler knows.
+    pub knows: Option<Incarnation>,
+    /// What the dialler holds of the peer's route set.
+    pub holds: Option<RoutePosition>,
+    /// As in [`Hello`].
+    pub received: Vec<LaneMark>,
 }
 
 /// Ends a connection, with a reason for people and a code for programs.
