@@ -34,7 +34,7 @@ fn vectors() -> BTreeMap<String, Bytes> {
             } else {
                 let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
                 assert!(digits.len().is_multiple_of(2), "half a byte in {line:?}");
-                let out = bytes.get_mut(name.as_ref().expect("hex before a name")).unwrap();
+                let out = bytes.get_mut(name.as_ref().unwrap()).unwrap();
                 for pair in digits.chunks(2) {
                     out.push(u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
                 }
