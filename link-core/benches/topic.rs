@@ -19,7 +19,7 @@ fn topics(c: &mut Criterion) {
 }
 
 fn index(c: &mut Criterion) {
-    let mut index = SharedIndex::new();
+    let mut index = SharedIndex::new(1);
     let reader = index.reader();
     c.bench_function("index/empty", |b| b.iter(|| reader.is_match(black_box(TOPIC))));
 

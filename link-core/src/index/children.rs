@@ -1,6 +1,9 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-/// The children of a node by their level, in the order of the text.
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// The children of a node by their level.
 ///
 /// Most nodes have one child: it needs no allocation of its own, which also bounds what a filter of thousands of levels
 /// costs.
@@ -9,7 +12,7 @@ pub(super) enum Children {
     #[default]
     None,
     One(Arc<str>, usize),
-    Many(BTreeMap<Arc<str>, usize>),
+    Many(HashMap<Arc<str>, usize, FixedState>),
 }
 
 impl Children {
@@ -22,10 +25,15 @@ impl Children {
     }
 
     /// Adds a child under a level that has none.
-    pub(super) fn insert(&mut self, level: Arc<str>, node: usize) {
+    pub(super) fn insert(&mut self, level: Arc<str>, node: usize, hasher: &FixedState) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(level, node),
-            Self::One(only, other) => Self::Many(BTreeMap::from([(only, other), (level, node)])),
+            Self::One(only, other) => {
+                let mut map = HashMap::with_capacity_and_hasher(2, hasher.clone());
+                map.insert(only, other);
+                map.insert(level, node);
+                Self::Many(map)
+            }
             Self::Many(mut map) => {
                 map.insert(level, node);
                 Self::Many(map)
@@ -41,7 +49,10 @@ impl Children {
             Self::Many(map) => {
                 map.remove(level);
                 if map.len() <= 1 {
-                    *self = map.pop_first().map_or(Self::None, |(only, node)| Self::One(only, node));
+                    let last = std::mem::take(map).into_iter().next();
+                    *self = last.map_or(Self::None, |(only, node)| Self::One(only, node));
+                } else if map.len() < map.capacity() / 8 {
+                    map.shrink_to_fit();
                 }
             }
         }
@@ -51,19 +62,23 @@ impl Children {
         matches!(self, Self::None)
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, usize)> {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(only, node) => (Some((&**only, *node)), None),
-            Self::Many(map) => (None, Some(map.iter().map(|(level, node)| (&**level, *node)))),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
+    /// The children in the order of the text, the order of the hash table being nobody's business.
+    pub(super) fn sorted(&self) -> Vec<(&str, usize)> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(only, node) => vec![(only, *node)],
+            Self::Many(map) => {
+                let mut all: Vec<_> = map.iter().map(|(level, node)| (&**level, *node)).collect();
+                all.sort_unstable();
+                all
+            }
+        }
     }
 
-    pub(super) fn for_each_node(&mut self, mut change: impl FnMut(&mut usize)) {
+    pub(super) fn for_each_node(&mut self, change: impl FnMut(&mut usize)) {
         match self {
             Self::None => {}
-            Self::One(_, node) => change(node),
+            Self::One(_, node) => std::iter::once(node).for_each(change),
             Self::Many(map) => map.values_mut().for_each(change),
         }
     }

@@ -20,7 +20,7 @@
 //! ```
 //! use link_core::{index::Trie, topic::TopicFilter};
 //!
-//! let mut index = Trie::new();
+//! let mut index = Trie::new(7);
 //! index.insert(&TopicFilter::new("a/+")?, 1);
 //! index.insert(&TopicFilter::new("a/#")?, 2);
 //!
@@ -28,7 +28,7 @@
 //! index.for_each_match("a/b", |&value| found.push(value));
 //! found.sort();
 //! assert_eq!(found, [1, 2]);
-//! assert!(index.covering(&TopicFilter::new("a/b/+")?).next().is_some());
+//! assert!(index.covers(&TopicFilter::new("a/b/+")?));
 //! # Ok::<(), link_core::topic::TopicFilterError>(())
 //! ```
 
@@ -41,5 +41,5 @@ mod tests;
 mod trie;
 
 pub use relation::Related;
-pub use shared::{IndexReader, SharedIndex};
+pub use shared::{Reader, SharedIndex};
 pub use trie::Trie;

@@ -43,6 +43,18 @@ impl<'a, V: Copy + Ord> Related<'a, V> {
         Self { trie, relation, levels, hash, steps: vec![Step::Visit { node: ROOT, depth: 0 }], current: None }
     }
 
+    /// Whether there is any pair, without writing its filter down.
+    pub(super) fn any(mut self) -> bool {
+        while let Some(step) = self.steps.pop() {
+            match step {
+                Step::Visit { node, depth } => self.visit(node, depth),
+                Step::Take { node, below } if self.trie.node(node).values(below).is_empty() => {}
+                Step::Take { .. } => return true,
+            }
+        }
+        false
+    }
+
     /// Plans what is to be done at a node whose path goes together with the first `depth` given levels.
     fn visit(&mut self, at: usize, depth: usize) {
         let trie = self.trie;
@@ -69,7 +81,7 @@ impl<'a, V: Copy + Ord> Related<'a, V> {
         let next = |node| Step::Visit { node, depth: depth + 1 };
         match (self.relation, place.rest.first()) {
             (Relation::Any, _) => {
-                self.steps.extend(node.children.iter().rev().map(|(_, child)| next(child)));
+                self.steps.extend(node.children.sorted().into_iter().rev().map(|(_, child)| next(child)));
                 self.steps.extend(node.plus.map(next));
             }
             (Relation::Covering, None) => {
@@ -80,7 +92,8 @@ impl<'a, V: Copy + Ord> Related<'a, V> {
             (Relation::Covering, Some(&"+")) => self.steps.extend(node.plus.map(next)),
             (Relation::CoveredBy | Relation::Intersecting, None) if !place.at_hash => {}
             (Relation::CoveredBy | Relation::Intersecting, None | Some(&"+")) => {
-                let open = node.children.iter().rev().filter(|(level, _)| !(place.is_root && is_reserved(level)));
+                let closed = |level: &str| place.is_root && is_reserved(level);
+                let open = node.children.sorted().into_iter().rev().filter(|(level, _)| !closed(level));
                 self.steps.extend(open.map(|(_, child)| next(child)));
                 self.steps.extend(node.plus.map(next));
             }

@@ -32,16 +32,16 @@ pub struct SharedIndex<V> {
 }
 
 impl<V> SharedIndex<V> {
-    /// An index of nothing.
-    pub fn new() -> Self {
-        let front = Arc::new(Trie::new());
+    /// An index of nothing. The seed is that of [`Trie::new`].
+    pub fn new(seed: u64) -> Self {
+        let front = Arc::new(Trie::new(seed));
         let published = Arc::new(ArcSwap::new(Arc::clone(&front)));
-        Self { published, front, back: Arc::new(Trie::new()), pending: Vec::new(), missing: Vec::new() }
+        Self { published, front, back: Arc::new(Trie::new(seed)), pending: Vec::new(), missing: Vec::new() }
     }
 
     /// A handle to read with.
-    pub fn reader(&self) -> IndexReader<V> {
-        IndexReader { published: Arc::clone(&self.published) }
+    pub fn reader(&self) -> Reader<V> {
+        Reader { published: Arc::clone(&self.published) }
     }
 
     /// Whether there are changes that no reader sees yet.
@@ -99,12 +99,6 @@ impl<V: Copy + Ord> SharedIndex<V> {
     }
 }
 
-impl<V> Default for SharedIndex<V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<V> fmt::Debug for SharedIndex<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedIndex")
@@ -116,11 +110,11 @@ impl<V> fmt::Debug for SharedIndex<V> {
 
 /// Reads a [`SharedIndex`] from any thread, without ever waiting. Cloning shares the index, which may change between
 /// two calls, but never during one.
-pub struct IndexReader<V> {
+pub struct Reader<V> {
     published: Arc<ArcSwap<Trie<V>>>,
 }
 
-impl<V> IndexReader<V> {
+impl<V> Reader<V> {
     /// How many (filter, value) pairs there are.
     pub fn len(&self) -> usize {
         self.published.load().len()
@@ -132,7 +126,7 @@ impl<V> IndexReader<V> {
     }
 }
 
-impl<V: Copy + Ord> IndexReader<V> {
+impl<V: Copy + Ord> Reader<V> {
     /// As [`Trie::is_match`].
     pub fn is_match(&self, topic: impl AsRef<str>) -> bool {
         self.published.load().is_match(topic)
@@ -144,15 +138,15 @@ impl<V: Copy + Ord> IndexReader<V> {
     }
 }
 
-impl<V> Clone for IndexReader<V> {
+impl<V> Clone for Reader<V> {
     fn clone(&self) -> Self {
         Self { published: Arc::clone(&self.published) }
     }
 }
 
-impl<V> fmt::Debug for IndexReader<V> {
+impl<V> fmt::Debug for Reader<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IndexReader").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Reader").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 

@@ -48,7 +48,7 @@ proptest! {
         asked in any_filter(),
         topic in any_topic(),
     ) {
-        let mut trie = Trie::new();
+        let mut trie = Trie::new(1);
         let mut pairs = Pairs::new();
         for (filter, value, add) in changes {
             if add {
@@ -71,11 +71,12 @@ proptest! {
         prop_assert_eq!(values, expected);
 
         prop_assert_eq!(once(trie.covering(&asked)), those(&pairs, |filter| filter.covers(&asked)));
+        prop_assert_eq!(trie.covers(&asked), pairs.iter().any(|(filter, _)| filter.covers(&asked)));
         prop_assert_eq!(once(trie.covered_by(&asked)), those(&pairs, |filter| asked.covers(filter)));
         prop_assert_eq!(once(trie.intersecting(&asked)), those(&pairs, |filter| filter.intersect(&asked).is_some()));
 
         // The order depends on the pairs alone, and what is gone leaves nothing.
-        let mut fresh = Trie::new();
+        let mut fresh = Trie::new(2);
         pairs.iter().rev().for_each(|(filter, value)| assert!(fresh.insert(filter, *value)));
         prop_assert!(fresh.iter().eq(trie.iter()));
         prop_assert_eq!(fresh.node_count().0, trie.node_count().0);
@@ -88,7 +89,7 @@ proptest! {
 
 #[test]
 fn shared_subscriptions_count_as_their_filter() {
-    let mut trie = Trie::new();
+    let mut trie = Trie::new(1);
     assert!(trie.insert(&filter("$share/g/a/+"), 1));
     assert!(!trie.insert(&filter("a/+"), 1));
     assert!(trie.is_match("a/b") && !trie.is_match("$share/g/a/b"));
@@ -98,7 +99,7 @@ fn shared_subscriptions_count_as_their_filter() {
 
 #[test]
 fn memory_shrinks_with_the_table() {
-    let mut trie = Trie::new();
+    let mut trie = Trie::new(1);
     let filters: Vec<_> = (0..10_000).map(|n| filter(&format!("site/{}/dev-{n}/+/x", n % 100))).collect();
     filters.iter().for_each(|filter| assert!(trie.insert(filter, 7)));
     let (_, full) = trie.node_count();
@@ -118,7 +119,7 @@ fn the_longest_filters_need_no_stack() {
     let run = || {
         let levels = MAX_BYTES / 2;
         let deep = [filter(&"/".repeat(MAX_BYTES)), filter(&("+/".repeat(levels) + "#")), filter(&"a/".repeat(levels))];
-        let mut trie = Trie::new();
+        let mut trie = Trie::new(1);
         for (value, filter) in deep.iter().enumerate() {
             assert!(trie.insert(filter, value));
         }
@@ -142,7 +143,7 @@ fn the_longest_filters_need_no_stack() {
 
 #[test]
 fn readers_see_whole_batches_only() {
-    let mut index = SharedIndex::new();
+    let mut index = SharedIndex::new(1);
     let reader = index.reader();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -191,7 +192,7 @@ fn readers_see_whole_batches_only() {
 
 #[test]
 fn changes_show_when_they_are_published() {
-    let mut index = SharedIndex::new();
+    let mut index = SharedIndex::new(1);
     let reader = index.reader();
     assert!(reader.is_empty());
     assert!(index.insert(&filter("a"), 1));

@@ -1,6 +1,7 @@
 use std::{fmt, ops::ControlFlow, sync::Arc};
 
 use bytestring::ByteString;
+use foldhash::fast::FixedState;
 
 use super::{children::Children, relation::Related, stack::Stack};
 use crate::topic::{Levels, TopicFilter};
@@ -17,12 +18,17 @@ pub struct Trie<V> {
     /// Unused places in `nodes`.
     free: Vec<usize>,
     len: usize,
+    hasher: FixedState,
 }
 
 impl<V> Trie<V> {
     /// An index of nothing.
-    pub fn new() -> Self {
-        Self { nodes: vec![Node::new(ROOT, None)], free: Vec::new(), len: 0 }
+    ///
+    /// `seed` goes into its hash tables: peers choose the keys, so draw it at random where peers are real. Nothing but
+    /// the time of a lookup depends on it.
+    pub fn new(seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
+        Self { nodes: vec![Node::new(ROOT, None)], free: Vec::new(), len: 0, hasher }
     }
 
     /// How many (filter, value) pairs there are.
@@ -97,6 +103,11 @@ impl<V: Copy + Ord> Trie<V> {
     /// Whether any filter matches `topic`. Stops at the first.
     pub fn is_match(&self, topic: impl AsRef<str>) -> bool {
         self.find_matches(topic.as_ref(), |_| ControlFlow::Break(())).is_break()
+    }
+
+    /// Whether the filter of any pair covers `filter`; the same filter does.
+    pub fn covers(&self, filter: &TopicFilter) -> bool {
+        Related::covering(self, filter).any()
     }
 
     /// The pairs whose filter covers `filter`, the filter itself among them.
@@ -195,7 +206,7 @@ impl<V: Copy + Ord> Trie<V> {
             }
         };
         match level {
-            Some(level) => self.nodes[parent].children.insert(level, at),
+            Some(level) => self.nodes[parent].children.insert(level, at, &self.hasher),
             None => self.nodes[parent].plus = Some(at),
         }
         at
@@ -239,12 +250,6 @@ impl<V: Copy + Ord> Trie<V> {
             node.plus = node.plus.map(|plus| moved_to[plus]);
             node.children.for_each_node(|child| *child = moved_to[*child]);
         }
-    }
-}
-
-impl<V> Default for Trie<V> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
