@@ -199,7 +199,7 @@ impl RouteLog {
             return;
         }
         self.announced_index.remove(route, &());
-        let mut uncovered = self.hidden.covered_by(route);
+        let mut uncovered: Vec<_> = self.hidden.covered_by(route).map(|(filter, ())| filter).collect();
         // The widest first, so that one which hides others of them is announced before them.
         uncovered
             .sort_by_cached_key(|filter| (!filter.as_str().ends_with('#'), filter.levels().count(), filter.clone()));
