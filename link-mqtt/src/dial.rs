@@ -24,7 +24,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 pub(crate) async fn dial(dial: &Dial, max_frame: usize) -> Result<Connection, DialError> {
     let link = &dial.link;
     let error = |reason| DialError::Settings { endpoint: dial.endpoint.clone(), reason };
-    let channels = link.connections.max(1);
+    let channels = link.connections.get();
     if channels > MOST_CHANNELS {
         return Err(error(format!("{channels} connections are over the limit of {MOST_CHANNELS}")));
     }
@@ -36,10 +36,10 @@ pub(crate) async fn dial(dial: &Dial, max_frame: usize) -> Result<Connection, Di
     };
     let token = getrandom::u64().map_err(|e| error(format!("the system gives no random numbers: {e}")))?;
     // A window of one would leave no slot for control beside data.
-    let window = u32::from(link.max_inflight.max(2));
+    let window = u32::from(link.max_inflight.get().max(2));
 
     let fate = Fate::new();
-    let (inbox, deliveries) = mpsc::channel(usize::from(channels) * usize::from(link.max_inflight.max(1)));
+    let (inbox, deliveries) = mpsc::channel(usize::from(channels) * usize::from(link.max_inflight.get()));
     let mut connecting = JoinSet::new();
     for channel in 0..channels {
         let up = LinkTopic {
@@ -58,7 +58,7 @@ pub(crate) async fn dial(dial: &Dial, max_frame: usize) -> Result<Connection, Di
             password: link.password.as_ref().map(|p| p.reveal().to_owned()),
             tls: tls.clone(),
             keep_alive: link.keep_alive,
-            max_inflight: link.max_inflight,
+            max_inflight: link.max_inflight.get(),
             max_packet: link.max_packet,
             channel,
             down: up.towards(Direction::Down).to_string(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 mod support;
 
+use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -105,7 +106,7 @@ async fn a_closed_port_and_a_broker_that_hangs_up_are_unreachable() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_named() {
     let mut many = link();
-    many.connections = 65;
+    many.connections = NonZeroU16::new(65).unwrap();
     for (scheme, link, reason) in [
         ("mqtts", link(), "`mqtts` needs the TLS settings of the link"),
         ("quic", link(), "`quic` is not carried by MQTT"),

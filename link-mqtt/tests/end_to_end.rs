@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 mod support;
 
+use std::num::NonZeroU16;
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
@@ -59,7 +60,7 @@ fn receive_all(mut receiver: Box<dyn FrameReceiver>, count: u32) -> JoinHandle<B
 async fn ten_thousand_frames_each_way_over_three_connections_in_order_per_class() {
     let broker = Broker::start(AcceptorLimits::default()).await;
     let mut settings = link();
-    settings.connections = 3;
+    settings.connections = NonZeroU16::new(3).unwrap();
     let (dialled, accepted) = pair(&broker, settings).await;
     assert_eq!((dialled.data.len(), accepted.data.len()), (3, 3));
     let mut running = Vec::new();
@@ -88,7 +89,7 @@ async fn large_and_empty_frames_cross_both_ways() {
     let broker = Broker::start(AcceptorLimits::default()).await;
     let mut settings = link();
     settings.max_packet = 1_000;
-    settings.max_inflight = 2;
+    settings.max_inflight = NonZeroU16::new(2).unwrap();
     let (mut dialled, mut accepted) = pair(&broker, settings).await;
     let large: Bytes = (0..200_000_u32).map(|n| (n / 7) as u8).collect();
     for frame in [large, Bytes::new()] {
@@ -109,7 +110,7 @@ async fn large_and_empty_frames_cross_both_ways() {
 async fn the_smallest_window_carries_both_directions_at_once() {
     let broker = Broker::start(AcceptorLimits::default()).await;
     let mut settings = link();
-    settings.max_inflight = 1;
+    settings.max_inflight = NonZeroU16::new(1).unwrap();
     let (dialled, accepted) = pair(&broker, settings).await;
     let mut kept = Vec::new();
     for connection in [dialled, accepted] {
@@ -162,7 +163,7 @@ async fn a_receiver_that_stops_stalls_data_and_not_the_broker() {
 async fn close_at_either_end_delivers_the_last_frame_and_then_the_end() {
     let broker = Broker::start(AcceptorLimits::default()).await;
     let mut settings = link();
-    settings.connections = 2;
+    settings.connections = NonZeroU16::new(2).unwrap();
     for dialler_closes in [true, false] {
         let (dialled, accepted) = pair(&broker, settings.clone()).await;
         let (mut closing, mut other) = if dialler_closes { (dialled, accepted) } else { (accepted, dialled) };
@@ -194,7 +195,7 @@ async fn close_at_either_end_delivers_the_last_frame_and_then_the_end() {
 async fn a_lost_client_ends_the_whole_connection_at_both_ends_and_a_new_dial_works() {
     let broker = Broker::start(AcceptorLimits::default()).await;
     let mut settings = link();
-    settings.connections = 3;
+    settings.connections = NonZeroU16::new(3).unwrap();
     for _ in 0..3 {
         let (mut dialled, mut accepted) = pair(&broker, settings.clone()).await;
         link_mqtt::BrokerPort::disconnect(&*broker.sessions, "from-eu-2", "kicked").await;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 mod support;
 
+use std::num::NonZeroU16;
 use std::{
     process::{Child, Command, Stdio},
     time::Duration,
@@ -102,7 +103,7 @@ async fn a_link_dials_mosquitto() {
 
     let mut wire = plain(broker.port).await;
     settings.password = Some(Secret::new("eu-pass"));
-    settings.connections = 2;
+    settings.connections = NonZeroU16::new(2).unwrap();
     let dial = dial_to(endpoint("mqtt", broker.port), settings);
     let mut connection = timeout(LONG, MqttTransport::new().dial(&dial)).await.unwrap().unwrap();
     let credits = [next(&mut wire).await, next(&mut wire).await];

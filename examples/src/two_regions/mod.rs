@@ -22,7 +22,8 @@ mod savings;
 use std::{io, net::SocketAddr, time::Duration};
 
 use link_core::{
-    driver::{LinkError, StartError},
+    driver::StartError,
+    link::LinkError,
     link::{LinkConfig, Secret},
     topic::TopicFilter,
 };

@@ -34,6 +34,8 @@ pub enum CloseCode {
     Window,
     /// The peer announced more routes than allowed. Code 36.
     TooManyRoutes,
+    /// The peer's cluster has more nodes than allowed. Code 37.
+    TooManyPeers,
     /// A code of a later version; it may come before a version is agreed on.
     Unknown(u16),
 }
@@ -70,6 +72,7 @@ impl CloseCode {
             34 => Self::Protocol,
             35 => Self::Window,
             36 => Self::TooManyRoutes,
+            37 => Self::TooManyPeers,
             other => Self::Unknown(other),
         }
     }
@@ -92,6 +95,7 @@ impl CloseCode {
             Self::Protocol => 34,
             Self::Window => 35,
             Self::TooManyRoutes => 36,
+            Self::TooManyPeers => 37,
             Self::Unknown(code) => code,
         }
     }

@@ -27,8 +27,9 @@ const HELLO: &[&str] = &[
     "holds",
     "lanes",
     "received",
+    "about",
 ];
-const READY: &[&str] = &["incarnation", "routes", "lanes"];
+const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received"];
 const CLOSE: &[&str] = &["code", "reason"];
 const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
@@ -55,6 +56,9 @@ pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     }
     frame.field(15, |out| put_lanes(out, &hello.lanes));
     frame.field(16, |out| put_lanes(out, &hello.received));
+    if let Some(about) = &hello.about {
+        frame.field(17, |out| out.extend_from_slice(about.as_str().as_bytes()));
+    }
     frame.finish()
 }
 
@@ -77,6 +81,7 @@ pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello,
         holds: fields.optional(14)?.map(|field| whole(field, decode_position)).transpose()?,
         lanes: whole(fields.required(15)?, |field, reader| decode_lanes(field, reader, limits))?,
         received: whole(fields.required(16)?, |field, reader| decode_lanes(field, reader, limits))?,
+        about: fields.optional(17)?.map(|field| name(field, limits, NodeName::new)).transpose()?,
     };
     fields.finish()?;
     Ok(hello)
@@ -87,6 +92,13 @@ pub(super) fn encode_ready(ready: &Ready) -> bytes::Bytes {
     frame.field(1, |out| put_incarnation(out, &ready.incarnation));
     frame.field(2, |out| put_position(out, &ready.routes));
     frame.field(3, |out| put_lanes(out, &ready.lanes));
+    if let Some(knows) = &ready.knows {
+        frame.field(4, |out| put_incarnation(out, knows));
+    }
+    if let Some(holds) = &ready.holds {
+        frame.field(5, |out| put_position(out, holds));
+    }
+    frame.field(6, |out| put_lanes(out, &ready.received));
     frame.finish()
 }
 
@@ -96,6 +108,9 @@ pub(super) fn decode_ready(reader: Reader<'_>, limits: &Limits) -> Result<Ready,
         incarnation: whole(fields.required(1)?, decode_incarnation)?,
         routes: whole(fields.required(2)?, decode_position)?,
         lanes: whole(fields.required(3)?, |field, reader| decode_lanes(field, reader, limits))?,
+        knows: fields.optional(4)?.map(|field| whole(field, decode_incarnation)).transpose()?,
+        holds: fields.optional(5)?.map(|field| whole(field, decode_position)).transpose()?,
+        received: whole(fields.required(6)?, |field, reader| decode_lanes(field, reader, limits))?,
     };
     fields.finish()?;
     Ok(ready)

@@ -4,6 +4,7 @@
 
 pub mod broker;
 
+use std::num::NonZeroU16;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -145,21 +146,10 @@ pub fn success_with(change: impl FnOnce(&mut ConnAckProperties)) -> ConnAck {
 }
 
 pub fn link() -> LinkConfig {
-    LinkConfig {
-        name: ClusterName::new("us").unwrap(),
-        enabled: true,
-        servers: Vec::new(),
-        topics: Vec::new(),
-        username: None,
-        password: None,
-        peer_identity: None,
-        client_id_prefix: None,
-        connections: 1,
-        tls: None,
-        keep_alive: Duration::from_secs(30),
-        max_inflight: 8,
-        max_packet: 65_536,
-    }
+    let mut link = LinkConfig::new(ClusterName::new("us").unwrap());
+    link.max_inflight = NonZeroU16::new(8).unwrap();
+    link.max_packet = 65_536;
+    link
 }
 
 pub fn dial_to(endpoint: Endpoint, link: LinkConfig) -> Dial {
