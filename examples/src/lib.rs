@@ -1,1 +1,6 @@
-//! Reusable parts of the examples.
+//! Runnable hosts and demonstrations of cluster linking.
+
+pub mod client;
+pub mod mqtt5_host;
+pub mod proxy;
+pub mod two_regions;

@@ -1,154 +1,78 @@
-use crate::wire::RefusedReason;
-
-/// Why an accepted message will not be delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DropReason {
-    /// A QoS 0 message, and the peer was away or the connection broke before it arrived.
-    LinkDown,
-    /// It gave way to newer ones under a dropping [`Overflow`](super::Overflow) policy.
-    Overflow,
-    /// It does not fit in the largest frame that the peer takes.
-    TooLarge,
-    /// It arrived, and the peer did not hand it on.
-    RefusedByPeer(RefusedReason),
-    /// The link was deleted with the message in its outbox.
-    LinkDeleted,
-}
-
-/// Counts per [`RefusedReason`].
+/// What became of the messages that were dropped after they had been accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Refusals {
-    /// The topic matches none of the receiver's link topics.
+pub struct Dropped {
+    /// QoS 0 while the peer was away, or on its way when the connection broke.
+    pub link_down: u64,
+    /// To make room, by the overflow policy.
+    pub overflow: u64,
+    /// Larger than the peer takes.
+    pub too_large: u64,
+    /// The peer did not want it: its topic matches none of the peer's link topics.
     pub not_imported: u64,
-    /// The receiving host refused it.
-    pub host: u64,
-    /// It expired in the receiver's hands.
-    pub expired: u64,
-    /// The receiver could not decode it.
+    /// The peer's host refused it.
+    pub refused_by_host: u64,
+    /// The peer could not decode it.
     pub malformed: u64,
 }
 
-impl Refusals {
-    /// Refused for any reason.
-    pub fn total(&self) -> u64 {
-        self.not_imported + self.host + self.expired + self.malformed
-    }
-
-    pub(super) fn count(&mut self, reason: RefusedReason) {
-        *match reason {
-            RefusedReason::NotImported => &mut self.not_imported,
-            RefusedReason::Host => &mut self.host,
-            RefusedReason::Expired => &mut self.expired,
-            RefusedReason::Malformed => &mut self.malformed,
-        } += 1;
-    }
-}
-
-/// Counts per [`DropReason`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Dropped {
-    /// [`DropReason::LinkDown`].
-    pub link_down: u64,
-    /// [`DropReason::Overflow`].
-    pub overflow: u64,
-    /// [`DropReason::TooLarge`].
-    pub too_large: u64,
-    /// [`DropReason::RefusedByPeer`].
-    pub refused_by_peer: Refusals,
-    /// [`DropReason::LinkDeleted`].
-    pub link_deleted: u64,
-}
-
 impl Dropped {
-    /// Dropped for any reason.
+    /// All of them.
     pub fn total(&self) -> u64 {
-        self.link_down + self.overflow + self.too_large + self.refused_by_peer.total() + self.link_deleted
-    }
-
-    fn count(&mut self, reason: DropReason) {
-        match reason {
-            DropReason::LinkDown => self.link_down += 1,
-            DropReason::Overflow => self.overflow += 1,
-            DropReason::TooLarge => self.too_large += 1,
-            DropReason::RefusedByPeer(reason) => self.refused_by_peer.count(reason),
-            DropReason::LinkDeleted => self.link_deleted += 1,
-        }
+        let Self { link_down, overflow, too_large, not_imported, refused_by_host, malformed } = self;
+        link_down + overflow + too_large + not_imported + refused_by_host + malformed
     }
 }
 
-/// What became of the messages that entered the outbox of a link. In messages, since the link was made.
+/// The conservation ledger of messages to one peer: every accepted message is in exactly one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SendLedger {
-    /// Entered the outbox.
+pub struct Ledger {
+    /// Let in by a publish.
     pub accepted: u64,
-    /// Acknowledged by the peer: its host took it.
+    /// Taken by the peer's host.
     pub delivered: u64,
-    /// Expired in the outbox.
+    /// Expired, here or at the peer.
     pub expired: u64,
     /// Dropped, by reason.
     pub dropped: Dropped,
-    /// In the outbox now, sent or not.
+    /// Waiting, sent or not.
     pub queued: u64,
-    /// Of those, sent and not yet acknowledged.
+    /// Of those, sent and not acknowledged.
     pub in_flight: u64,
-    /// Refused at the door: never accepted, not part of the balance.
-    pub refused: u64,
+    /// Publishes that were not accepted because the queue was full; not part of the balance.
+    pub refused_full: u64,
 }
 
-impl SendLedger {
-    /// Whether every accepted message is in exactly one place:
-    /// `accepted = delivered + expired + dropped + queued`.
-    pub fn balance(&self) -> bool {
+impl Ledger {
+    /// Whether accepted = delivered + expired + dropped + queued.
+    pub fn balances(&self) -> bool {
         self.accepted == self.delivered + self.expired + self.dropped.total() + self.queued
-            && self.in_flight <= self.queued
-    }
-
-    pub(super) fn accept(&mut self) {
-        self.accepted += 1;
-        self.queued += 1;
-    }
-
-    pub(super) fn deliver(&mut self) {
-        self.delivered += 1;
-        self.queued -= 1;
-    }
-
-    pub(super) fn expire(&mut self) {
-        self.expired += 1;
-        self.queued -= 1;
-    }
-
-    pub(super) fn drop(&mut self, reason: DropReason) {
-        self.dropped.count(reason);
-        self.queued -= 1;
     }
 }
 
-/// What became of the messages that a peer sent. In messages, since the link was made.
+/// The ledger of messages from one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReceiveLedger {
-    /// Arrived for the first time.
+pub struct ReceivedLedger {
+    /// New messages that arrived.
     pub received: u64,
-    /// Of those, taken by the host.
+    /// Taken by the host.
     pub delivered: u64,
-    /// Of those, not handed on, by reason.
-    pub refused: Refusals,
-    /// Of those, in the host's hands now.
+    /// Not handed on, or refused by the host.
+    pub refused: u64,
+    /// In the host's hands when the peer began a new life: their result no longer matters to anyone.
+    pub abandoned: u64,
+    /// In the host's hands.
     pub pending: u64,
-    /// Arrived again and were dropped; not part of `received`.
+    /// Came again and were dropped.
     pub duplicates: u64,
-    /// Places that the peer skipped: expired or dropped there.
+    /// Places whose message the peer said would not come.
     pub skipped: u64,
-    /// Places that the peer takes for acknowledged and that never arrived here: this side lost its memory of them.
+    /// Places that the peer counts as acknowledged and that this side never saw: its state is older than it was.
     pub lost_by_rollback: u64,
-    /// Refusals that the peer may never learn of, because there were too many; it counts them as delivered.
-    pub refusals_forgotten: u64,
 }
 
-impl ReceiveLedger {
-    /// Whether every received message is in exactly one place: `received = delivered + refused + pending`.
-    pub fn balance(&self) -> bool {
-        self.received == self.delivered + self.refused.total() + self.pending
+impl ReceivedLedger {
+    /// Whether received = delivered + refused + abandoned + pending.
+    pub fn balances(&self) -> bool {
+        self.received == self.delivered + self.refused + self.abandoned + self.pending
     }
 }

@@ -1,440 +1,504 @@
-use std::{num::NonZeroU8, sync::Arc, time::Duration};
+//! The sending end: numbered lanes of messages that wait for acknowledgement.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::{
-    budget::{Budget, Overflow},
-    lane::{ENTRY_BYTES, Lane, Stop, Tally},
-    ledger::{DropReason, SendLedger},
-    queue::{NEVER, Slot},
-};
+use super::{Budget, Ledger, Overflow};
 use crate::{
     message::QoS,
-    wire::{Ack, Batch, Entry, LaneMark},
+    wire::{Ack, BATCH_OVERHEAD, BatchWriter, LaneMark, RefusedReason},
 };
 
-/// The sending side of a link to one peer node: everything accepted for it and not yet acknowledged.
-///
-/// Every body that enters has been reserved in the [`Budget`], at its [`cost`](super::cost); the outbox releases it
-/// when the message leaves. The `now` of all methods is the time since any fixed start.
-#[derive(Debug)]
-pub struct Outbox {
-    lanes: Box<[Lane]>,
-    budget: Arc<Budget>,
-    /// What the peer takes; `None` while it is away.
-    terms: Option<Terms>,
-    in_flight: u64,
-    /// The lane whose turn it is.
-    turn: usize,
-    /// The queue that the next sweep begins with: two for each lane.
-    swept: usize,
-    ledger: SendLedger,
-}
-
-/// What the peer takes, as its HELLO says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// Most bytes, counted by [`cost`](super::cost), sent and not acknowledged. One message that is larger may go
-    /// when nothing else is in flight.
-    pub window: u64,
-    /// Most bytes of a frame.
-    pub max_frame: u32,
-}
-
-/// Takes what the outbox sends: a [`Batch`], or an encoder that writes the frame at once.
-pub trait BatchSink {
-    /// A batch of `lane` begins at place `first`. At least one message follows.
-    fn begin(&mut self, lane: u8, first: u64);
-    /// The next place has a message, with the seconds until it expires.
-    fn message(&mut self, expiry: Option<u32>, body: &Bytes);
-    /// The next `count` places, at least 1, have none. Never twice in a row.
-    fn skip(&mut self, count: u64);
-}
-
-impl BatchSink for Batch {
-    /// Forgets the entries before, and keeps their memory for the new ones.
-    fn begin(&mut self, lane: u8, first: u64) {
-        self.lane = lane;
-        self.first = first;
-        self.entries.clear();
-    }
-
-    fn message(&mut self, expiry: Option<u32>, body: &Bytes) {
-        self.entries.push(Entry::Message { expiry, body: body.clone() });
-    }
-
-    fn skip(&mut self, count: u64) {
-        self.entries.push(Entry::Skip { count });
-    }
-}
-
-/// Where a message went that was pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It waits in a lane, at a place.
-    Queued {
-        /// The lane.
-        lane: u8,
-        /// Its place.
-        seq: u64,
-    },
-    /// It was dropped at once, and took no place.
-    Dropped(DropReason),
-}
-
-/// What [`Outbox::fill`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filled {
-    /// It wrote one batch. There may be more.
-    Batch,
-    /// It wrote nothing: there is nothing to send, or no one to send it to.
-    Idle,
-    /// It wrote nothing: messages wait until the peer acknowledges what is in flight.
-    Window,
-}
-
-/// What an acknowledgement settled, in messages. Nothing for one that is old news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AckOutcome {
-    /// Taken by the peer's host.
-    pub delivered: u64,
-    /// Not handed on by the peer.
-    pub refused: u64,
-}
-
-/// An acknowledgement that can't be true. Nothing has changed; the connection has to be closed.
+/// A peer said something about a lane that can't be. Nothing has changed when it is returned.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum AckFault {
+pub enum OutboxFault {
     /// There is no such lane.
-    #[error("acknowledgement for lane {lane}, there are {lanes} lanes")]
-    UnknownLane {
-        /// The lane it names.
-        lane: u8,
-        /// How many there are.
-        lanes: usize,
-    },
-    /// It acknowledges what was not sent.
-    #[error("acknowledgement of lane {lane} up to {up_to}, only {sent_to} was sent")]
-    NeverSent {
+    #[error("lane {0} does not exist")]
+    Lane(u8),
+    /// It acknowledged what was never sent.
+    #[error("lane {lane}: {up_to} is acknowledged, but only {sent} was sent")]
+    Unsent {
         /// The lane.
         lane: u8,
-        /// What it acknowledges.
+        /// The acknowledged place.
         up_to: u64,
-        /// Highest place sent.
-        sent_to: u64,
+        /// The last place that was sent.
+        sent: u64,
     },
-    /// Its refusals are not in rising order, or beyond what it acknowledges.
-    #[error("refusals of lane {lane} up to {up_to} are out of order or beyond it (last {seq})")]
+    /// It refused a message that the acknowledgement does not cover, or that is none.
+    #[error("lane {lane}: {seq} is refused, but no message of this acknowledgement has that number")]
     Refused {
         /// The lane.
         lane: u8,
-        /// The last refusal.
+        /// The refused place.
         seq: u64,
-        /// What it acknowledges.
-        up_to: u64,
     },
 }
 
-/// Watermarks that can't be true. Nothing has changed; the connection has to be closed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ResumeFault {
-    /// There is no such lane.
-    #[error("watermark for lane {lane}, there are {lanes} lanes")]
-    UnknownLane {
-        /// The lane it names.
-        lane: u8,
-        /// How many there are.
-        lanes: usize,
-    },
-    /// The lane stands twice in the list.
-    #[error("two watermarks for lane {lane}")]
-    Twice {
-        /// The lane.
-        lane: u8,
-    },
-    /// It is above everything that was ever sent.
-    #[error("watermark {seq} for lane {lane}, only {sent_to} was ever sent")]
-    NeverSent {
-        /// The lane.
-        lane: u8,
-        /// What the peer says it has.
-        seq: u64,
-        /// Highest place ever sent.
-        sent_to: u64,
-    },
+/// All messages that wait for one peer.
+#[derive(Debug)]
+pub struct Outbox {
+    lanes: Vec<Lane>,
+    budget: Arc<Budget>,
+    /// Bytes that the peer takes before it acknowledges.
+    window: usize,
+    max_frame: usize,
+    in_flight: usize,
+    next_lane: usize,
+    ledger: Ledger,
+}
+
+/// One ordered stream. The slots from `base` on are contiguous: each begins where the one before ends.
+#[derive(Debug)]
+struct Lane {
+    /// Number of the first place that is not acknowledged.
+    base: u64,
+    slots: VecDeque<Slot>,
+    /// Number of slots at the front that are sent on this connection.
+    sent: usize,
+    /// Number of the first place that was never sent on any connection.
+    high: u64,
+    /// Number of the next message that enters.
+    next: u64,
+    /// Numbers of the messages of QoS 0, in order; some may be gone.
+    qos0: VecDeque<u64>,
+    /// Skips among the slots.
+    skips: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    seq: u64,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Message(Queued),
+    /// A run of places whose messages will not come.
+    Skip(u64),
+}
+
+#[derive(Debug)]
+struct Queued {
+    body: Bytes,
+    qos: QoS,
+    expires_at: Option<Duration>,
+    accepted_at: Duration,
 }
 
 impl Outbox {
-    /// An empty outbox; the peer is away.
-    pub fn new(lanes: NonZeroU8, budget: Arc<Budget>) -> Self {
+    /// An empty outbox of `lanes` lanes. `budget` counts what is queued: a message is reserved there before it is
+    /// pushed, and released here when it leaves.
+    pub fn new(lanes: u8, budget: Arc<Budget>) -> Self {
         Self {
-            lanes: (0..lanes.get()).map(|_| Lane::new()).collect(),
+            lanes: (0..lanes.max(1)).map(|_| Lane::new()).collect(),
             budget,
-            terms: None,
+            window: 0,
+            max_frame: usize::MAX,
             in_flight: 0,
-            turn: 0,
-            swept: 0,
-            ledger: SendLedger::default(),
+            next_lane: 0,
+            ledger: Ledger::default(),
         }
     }
 
-    /// The lane of a publisher, given any well-mixed hash of its name. All its messages go there.
-    pub fn lane_of(&self, publisher: u64) -> u8 {
-        // High bits times the count: even over any number of lanes, without a division.
-        ((u128::from(publisher) * self.lanes.len() as u128) >> 64) as u8
-    }
-
-    /// Appends an encoded message that has been reserved in the budget. `expires_at` is on the clock of `now`.
-    ///
-    /// Constant time on average. QoS 0 for a peer that is away is dropped at once. Under a dropping policy the oldest
-    /// messages go until the budget holds, which may be this one.
+    /// Takes a message that was let in. `live` says whether the peer is connected: QoS 0 is not kept for one that is
+    /// away.
     pub fn push(
         &mut self,
-        publisher: u64,
-        body: Bytes,
+        lane: u8,
         qos: QoS,
+        body: Bytes,
         expires_at: Option<Duration>,
-        now: Duration,
-    ) -> Pushed {
-        self.ledger.accept();
-        if qos == QoS::AtMostOnce && self.terms.is_none() {
-            self.ledger.drop(DropReason::LinkDown);
-            self.budget.release(super::cost(body.len()));
-            return Pushed::Dropped(DropReason::LinkDown);
+        accepted_at: Duration,
+        live: bool,
+    ) {
+        self.ledger.accepted += 1;
+        if qos == QoS::AtMostOnce && !live {
+            self.ledger.dropped.link_down += 1;
+            return self.budget.release(body.len() as u64);
         }
-        let lane = self.lane_of(publisher);
-        let expires = expires_at.map_or(NEVER, nanos);
-        let seq = self.lanes[usize::from(lane)].push(|seq| Slot::new(seq, body, qos, expires, nanos(now)));
-        self.make_room();
-        Pushed::Queued { lane, seq }
+        self.ledger.queued += 1;
+        let index = usize::from(lane) % self.lanes.len();
+        self.lanes[index].push(Queued { body, qos, expires_at, accepted_at });
+        if self.budget.excess() > 0 {
+            self.make_room();
+        }
     }
 
-    /// Writes the next batch, of the lane whose turn it is.
+    /// Takes the resume of a peer on a new connection. `received` is how far it has delivered each lane, or `None` if
+    /// it does not know this life; `window` and `max_frame` are its limits. What it has not delivered is sent again,
+    /// except QoS 0.
     ///
-    /// Expired and oversized messages become skips here. A lane whose first message finds no room in the window keeps
-    /// its turn and holds up the others, so that a large message can't be overtaken for ever.
-    pub fn fill(&mut self, now: Duration, sink: &mut impl BatchSink) -> Filled {
-        let Some(terms) = self.terms else { return Filled::Idle };
-        let now = nanos(now);
-        let mut filled = Filled::Idle;
-        let mut begun = Begun { sink, yes: false };
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        for _ in 0..self.lanes.len() {
-            let lane = self.turn;
-            let stop = if self.lanes[lane].has_unsent() {
-                self.lanes[lane].fill(lane as u8, now, &terms, &mut tally, &mut begun)
-            } else {
-                Stop::Empty
-            };
-            if begun.yes {
-                filled = Filled::Batch;
-            } else if stop == Stop::Window {
-                filled = Filled::Window;
-            }
-            if stop == Stop::Window {
-                break;
-            }
-            self.turn = (lane + 1) % self.lanes.len();
-            if begun.yes {
-                break;
-            }
+    /// # Errors
+    /// [`OutboxFault`] if it claims to have what was never sent.
+    pub fn resume(
+        &mut self,
+        received: Option<&[LaneMark]>,
+        window: usize,
+        max_frame: usize,
+    ) -> Result<(), OutboxFault> {
+        for mark in received.unwrap_or_default() {
+            self.check(mark.lane, mark.seq)?;
         }
-        let freed = tally.freed;
-        self.release(freed);
-        filled
-    }
-
-    /// Settles what the peer acknowledges. An acknowledgement that goes back is old news and changes nothing.
-    pub fn ack(&mut self, ack: &Ack) -> Result<AckOutcome, AckFault> {
-        let lanes = self.lanes.len();
-        let Some(lane) = self.lanes.get_mut(usize::from(ack.lane)) else {
-            return Err(AckFault::UnknownLane { lane: ack.lane, lanes });
-        };
-        lane.check_ack(ack)?;
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        let outcome = lane.ack(ack, &mut tally);
-        let freed = tally.freed;
-        self.release(freed);
-        Ok(outcome)
-    }
-
-    /// The link is live: `received` are the peer's watermarks for this life, lanes that are missing have none.
-    ///
-    /// What was sent above a watermark did not arrive: QoS 1 and 2 are sent again, QoS 0 is dropped. What was sent up
-    /// to it stays until it is acknowledged, and is not sent again.
-    pub fn resume(&mut self, terms: Terms, received: &[LaneMark]) -> Result<(), ResumeFault> {
-        let lanes = self.lanes.len();
-        for (at, LaneMark { lane, seq }) in received.iter().enumerate() {
-            let (lane, seq) = (*lane, *seq);
-            let Some(own) = self.lanes.get(usize::from(lane)) else {
-                return Err(ResumeFault::UnknownLane { lane, lanes });
-            };
-            if seq > own.ever_sent() {
-                return Err(ResumeFault::NeverSent { lane, seq, sent_to: own.ever_sent() });
-            }
-            if received[..at].iter().any(|mark| mark.lane == lane) {
-                return Err(ResumeFault::Twice { lane });
-            }
+        for mark in received.unwrap_or_default() {
+            self.acknowledge(usize::from(mark.lane), mark.seq, &[]);
         }
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            let mark = received.iter().find(|mark| usize::from(mark.lane) == at);
-            lane.resume(mark.map_or(0, |mark| mark.seq), &mut tally);
+        for index in 0..self.lanes.len() {
+            for at in 0..std::mem::take(&mut self.lanes[index].sent) {
+                if self.lanes[index].message(at).is_some_and(|queued| queued.qos == QoS::AtMostOnce) {
+                    self.skip(index, at);
+                    self.ledger.dropped.link_down += 1;
+                }
+            }
+            self.lanes[index].compact();
         }
-        let freed = tally.freed;
-        self.release(freed);
-        self.terms = Some(terms);
+        self.in_flight = 0;
+        self.ledger.in_flight = 0;
+        self.window = window;
+        self.max_frame = max_frame;
         Ok(())
     }
 
-    /// The peer is away: QoS 0 that was not sent is dropped, nothing is sent until [`Outbox::resume`].
+    /// The peer is away: QoS 0 that was not sent is dropped.
     pub fn link_down(&mut self) {
-        self.terms = None;
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        for lane in &mut self.lanes {
-            lane.drop_brief(&mut tally);
+        for index in 0..self.lanes.len() {
+            for at in self.lanes[index].sent..self.lanes[index].slots.len() {
+                if self.lanes[index].message(at).is_some_and(|queued| queued.qos == QoS::AtMostOnce) {
+                    self.skip(index, at);
+                    self.ledger.dropped.link_down += 1;
+                }
+            }
         }
-        let freed = tally.freed;
-        self.release(freed);
     }
 
-    /// Takes out expired messages so that they hold no budget, looking at `max` places at most. Successive calls go
-    /// round through everything unsent. Free if nothing there can expire.
-    pub fn sweep(&mut self, now: Duration, max: usize) {
-        let (now, mut left) = (nanos(now), max);
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        let queues = 2 * self.lanes.len();
-        for _ in 0..queues {
-            let (lane, qos0) = (self.swept / 2, self.swept % 2 == 1);
-            if self.lanes[lane].sweep(qos0, now, &mut left, &mut tally) {
-                self.swept = (self.swept + 1) % queues;
+    /// The next batch for the peer, of about `target` bytes, or `None` if there is nothing to send or no window.
+    /// Lanes take turns; `ready` says which lanes may send now.
+    pub fn fill(&mut self, now: Duration, target: usize, ready: impl Fn(u8) -> bool) -> Option<(u8, Bytes)> {
+        for _ in 0..self.lanes.len() {
+            let index = self.next_lane % self.lanes.len();
+            self.next_lane = (index + 1) % self.lanes.len();
+            let lane = index as u8;
+            if !ready(lane) || self.lanes[index].sent == self.lanes[index].slots.len() {
+                continue;
             }
-            if left == 0 {
+            if let Some(frame) = self.fill_lane(index, now, target) {
+                return Some((lane, frame));
+            }
+        }
+        None
+    }
+
+    /// Whether anything waits to be sent for the first time on this connection.
+    pub fn has_unsent(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.sent < lane.slots.len())
+    }
+
+    fn fill_lane(&mut self, index: usize, now: Duration, target: usize) -> Option<Bytes> {
+        let target = target.min(self.max_frame);
+        let mut writer: Option<BatchWriter> = None;
+        while let Some(slot) = self.lanes[index].slots.get(self.lanes[index].sent) {
+            let first = slot.seq;
+            if writer.as_ref().is_some_and(|writer| writer.entries() >= MAX_ENTRIES) {
                 break;
             }
+            if let Place::Message(queued) = &slot.place {
+                let length = queued.body.len();
+                if queued.expires_at.is_some_and(|at| at <= now) {
+                    self.skip(index, self.lanes[index].sent);
+                    self.ledger.expired += 1;
+                } else if length + BATCH_OVERHEAD > self.max_frame {
+                    self.skip(index, self.lanes[index].sent);
+                    self.ledger.dropped.too_large += 1;
+                } else {
+                    let used = writer.as_ref().map_or(0, BatchWriter::len);
+                    let full = used > 0 && used + length + BATCH_OVERHEAD > target;
+                    // A message larger than the window goes alone.
+                    let closed = self.in_flight > 0 && self.in_flight + length > self.window;
+                    if full || closed {
+                        break;
+                    }
+                    let expiry = queued.expires_at.map(|at| seconds_left(at, now));
+                    let capacity = (length + BATCH_OVERHEAD) * self.lanes[index].unsent().min(256);
+                    writer
+                        .get_or_insert_with(|| BatchWriter::new(index as u8, first, capacity.min(target + 64)))
+                        .message(expiry, &queued.body);
+                    self.in_flight += length;
+                    self.ledger.in_flight += 1;
+                    self.lanes[index].advance();
+                    continue;
+                }
+            }
+            let lane = &mut self.lanes[index];
+            lane.merge_unsent();
+            let places = lane.slots.get(lane.sent).map_or(1, Slot::places);
+            writer.get_or_insert_with(|| BatchWriter::new(index as u8, first, 256)).skip(places);
+            lane.advance();
         }
-        let freed = tally.freed;
-        self.release(freed);
+        writer.map(BatchWriter::finish)
     }
 
-    /// The link is deleted: everything is dropped.
-    pub fn delete(&mut self) {
-        self.terms = None;
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        for lane in &mut self.lanes {
-            lane.clear(&mut tally);
+    /// Takes an acknowledgement.
+    ///
+    /// # Errors
+    /// [`OutboxFault`] if it covers what was never sent; one that covers nothing new is ignored.
+    pub fn ack(&mut self, ack: &Ack) -> Result<(), OutboxFault> {
+        self.check(ack.lane, ack.up_to)?;
+        let index = usize::from(ack.lane);
+        let base = self.lanes[index].base;
+        let mut last = 0;
+        for (seq, _) in &ack.refused {
+            if *seq > ack.up_to || *seq <= last {
+                return Err(OutboxFault::Refused { lane: ack.lane, seq: *seq });
+            }
+            last = *seq;
         }
-        let freed = tally.freed;
-        self.release(freed);
+        let new = ack.refused.iter().position(|(seq, _)| *seq >= base).unwrap_or(ack.refused.len());
+        self.acknowledge(index, ack.up_to, &ack.refused[new..]);
+        Ok(())
     }
 
-    /// The first unacknowledged place of every lane that has acknowledged ones; the others begin at 1. For HELLO.
+    /// Drops expired messages from the front of what was not sent, at most `max` of them, so that they do not hold
+    /// room.
+    pub fn sweep(&mut self, now: Duration, max: usize) {
+        let mut left = max;
+        for index in 0..self.lanes.len() {
+            while left > 0 {
+                let lane = &mut self.lanes[index];
+                lane.merge_unsent();
+                let skips = matches!(lane.slots.get(lane.sent), Some(Slot { place: Place::Skip(_), .. }));
+                let at = lane.sent + usize::from(skips);
+                let expired = |queued: &Queued| queued.expires_at.is_some_and(|end| end <= now);
+                if !lane.message(at).is_some_and(expired) {
+                    break;
+                }
+                self.skip(index, at);
+                self.ledger.expired += 1;
+                left -= 1;
+            }
+        }
+    }
+
+    /// Where each lane begins for a receiver that knows nothing of it: its first place that is not acknowledged.
     pub fn bases(&self) -> Vec<LaneMark> {
-        let marks = self.lanes.iter().enumerate();
-        marks.map(|(lane, own)| LaneMark { lane: lane as u8, seq: own.base() }).filter(|mark| mark.seq > 1).collect()
+        self.lanes.iter().zip(0..).map(|(lane, number)| LaneMark { lane: number, seq: lane.base }).collect()
     }
 
-    /// The counters, with what was refused at the door.
-    pub fn ledger(&self) -> SendLedger {
-        SendLedger { refused: self.budget.refused(), ..self.ledger }
+    /// The counts.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
     }
 
-    /// Whether every accepted message is in exactly one place, counted against what the lanes really hold.
-    pub fn balance(&self) -> bool {
-        let (sent, unsent) = self.lanes.iter().map(Lane::count).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        self.ledger.balance()
-            && self.ledger.in_flight == sent
-            && self.ledger.queued == sent + unsent
-            && self.in_flight == self.lanes.iter().map(Lane::sent_bytes).sum::<u64>()
+    /// When the oldest message that waits was accepted. Costs one look at each lane.
+    pub fn oldest(&self) -> Option<Duration> {
+        let first =
+            |lane: &Lane| (0..lane.slots.len()).find_map(|at| lane.message(at)).map(|queued| queued.accepted_at);
+        self.lanes.iter().filter_map(first).min()
     }
 
-    /// Bytes held, by [`cost`](super::cost): in flight and waiting. The budget has those on the way here as well.
-    pub fn bytes(&self) -> u64 {
-        self.in_flight + self.lanes.iter().map(|lane| lane.unsent_bytes(false)).sum::<u64>()
+    fn check(&self, lane: u8, up_to: u64) -> Result<(), OutboxFault> {
+        let Some(state) = self.lanes.get(usize::from(lane)) else { return Err(OutboxFault::Lane(lane)) };
+        if up_to >= state.high {
+            return Err(OutboxFault::Unsent { lane, up_to, sent: state.high - 1 });
+        }
+        Ok(())
     }
 
-    /// Bytes sent and not acknowledged.
-    pub fn in_flight(&self) -> u64 {
-        self.in_flight
-    }
-
-    /// How long the oldest message has been here: the lag of the link.
-    pub fn lag(&self, now: Duration) -> Option<Duration> {
-        let oldest = self.lanes.iter().filter_map(Lane::oldest).min()?;
-        Some(now.saturating_sub(Duration::from_nanos(oldest)))
-    }
-
-    fn release(&mut self, bytes: u64) {
-        self.budget.release(bytes);
-        let overflow = self.budget.overflow();
-        if overflow != Overflow::Refuse {
-            self.budget.set_droppable(self.droppable(overflow));
+    fn acknowledge(&mut self, index: usize, up_to: u64, refused: &[(u64, RefusedReason)]) {
+        let mut refused = refused.iter().peekable();
+        let lane = &mut self.lanes[index];
+        while lane.base <= up_to {
+            let Some(slot) = lane.slots.front_mut() else { break };
+            match &mut slot.place {
+                Place::Skip(count) => {
+                    let covered = (*count).min(up_to - lane.base + 1);
+                    lane.base += covered;
+                    slot.seq += covered;
+                    *count -= covered;
+                    if *count > 0 {
+                        break;
+                    }
+                    lane.skips -= 1;
+                }
+                Place::Message(queued) => {
+                    let length = queued.body.len();
+                    self.budget.release(length as u64);
+                    self.ledger.queued -= 1;
+                    if lane.sent > 0 {
+                        self.in_flight = self.in_flight.saturating_sub(length);
+                        self.ledger.in_flight = self.ledger.in_flight.saturating_sub(1);
+                    }
+                    let reason = refused.next_if(|(seq, _)| *seq == lane.base).map(|(_, reason)| *reason);
+                    match reason {
+                        None => self.ledger.delivered += 1,
+                        Some(RefusedReason::Expired) => self.ledger.expired += 1,
+                        Some(RefusedReason::NotImported) => self.ledger.dropped.not_imported += 1,
+                        Some(RefusedReason::Malformed) => self.ledger.dropped.malformed += 1,
+                        Some(RefusedReason::Host) => self.ledger.dropped.refused_by_host += 1,
+                    }
+                    lane.base += 1;
+                }
+            }
+            lane.slots.pop_front();
+            lane.sent = lane.sent.saturating_sub(1);
+        }
+        while lane.qos0.front().is_some_and(|seq| *seq < lane.base) {
+            lane.qos0.pop_front();
         }
     }
 
+    /// Turns the message in a slot into a skip. The caller counts why.
+    fn skip(&mut self, index: usize, at: usize) {
+        if let Some(bytes) = self.lanes[index].skip(at) {
+            self.budget.release(bytes as u64);
+            self.ledger.queued -= 1;
+        }
+    }
+
+    /// Drops messages that were not sent, by the policy, until the budget is kept or none is left.
     fn make_room(&mut self) {
-        let overflow = self.budget.overflow();
-        if overflow == Overflow::Refuse {
-            return;
-        }
-        let only_qos0 = overflow == Overflow::DropOldestQos0;
-        let mut tally = Tally { ledger: &mut self.ledger, in_flight: &mut self.in_flight, freed: 0 };
-        let over = self.budget.queued().saturating_sub(self.budget.limit());
-        while tally.freed < over {
-            let oldest = self.lanes.iter_mut().filter_map(|lane| lane.oldest_unsent(only_qos0).map(|at| (at, lane)));
-            let Some((_, lane)) = oldest.min_by_key(|(at, _)| *at) else { break };
-            lane.drop_oldest(only_qos0, &mut tally);
-        }
-        let freed = tally.freed;
-        self.release(freed);
-    }
-
-    fn droppable(&self, overflow: Overflow) -> u64 {
-        match overflow {
-            Overflow::Refuse => 0,
-            Overflow::DropOldestQos0 => self.lanes.iter().map(|lane| lane.unsent_bytes(true)).sum(),
-            Overflow::DropOldest => self.lanes.iter().map(|lane| lane.unsent_bytes(false)).sum(),
+        while self.budget.excess() > 0 {
+            let oldest = |lane: &mut Lane| match self.budget.overflow() {
+                Overflow::Refuse => None,
+                Overflow::DropOldestQos0 => lane.oldest_qos0(),
+                Overflow::DropOldest => lane.oldest_unsent(),
+            };
+            let Some((_, index, at)) =
+                self.lanes.iter_mut().enumerate().filter_map(|(i, lane)| oldest(lane).map(|(t, at)| (t, i, at))).min()
+            else {
+                return;
+            };
+            self.skip(index, at);
+            self.ledger.dropped.overflow += 1;
+            self.lanes[index].tidy();
         }
     }
 }
 
-impl Terms {
-    /// A batch of many messages has about this size: large enough to spread the cost of a frame, small enough to
-    /// share the connection fairly.
-    const BATCH: usize = 64 * 1024;
-
-    pub(super) fn max_body(&self) -> usize {
-        (self.max_frame as usize).saturating_sub(3 * ENTRY_BYTES)
-    }
-
-    pub(super) fn batch_bytes(&self) -> usize {
-        Self::BATCH.min(self.max_frame as usize).saturating_sub(ENTRY_BYTES)
+impl Slot {
+    fn places(&self) -> u64 {
+        match self.place {
+            Place::Message(_) => 1,
+            Place::Skip(count) => count,
+        }
     }
 }
 
-/// Remembers whether anything was written.
-struct Begun<'a, S> {
-    sink: &'a mut S,
-    yes: bool,
+impl Lane {
+    fn new() -> Self {
+        Self { base: 1, slots: VecDeque::new(), sent: 0, high: 1, next: 1, qos0: VecDeque::new(), skips: 0 }
+    }
+
+    fn push(&mut self, queued: Queued) {
+        if queued.qos == QoS::AtMostOnce {
+            self.qos0.push_back(self.next);
+        }
+        self.slots.push_back(Slot { seq: self.next, place: Place::Message(queued) });
+        self.next += 1;
+    }
+
+    fn unsent(&self) -> usize {
+        self.slots.len() - self.sent
+    }
+
+    fn message(&self, at: usize) -> Option<&Queued> {
+        match &self.slots.get(at)?.place {
+            Place::Message(queued) => Some(queued),
+            Place::Skip(_) => None,
+        }
+    }
+
+    /// The next slot is sent.
+    fn advance(&mut self) {
+        self.sent += 1;
+        let cursor = self.slots.get(self.sent).map_or(self.next, |slot| slot.seq);
+        self.high = self.high.max(cursor);
+    }
+
+    /// Turns the message in a slot into a skip, and gives the bytes that it had.
+    fn skip(&mut self, at: usize) -> Option<usize> {
+        let slot = self.slots.get_mut(at)?;
+        let Place::Message(queued) = &slot.place else { return None };
+        let bytes = queued.body.len();
+        slot.place = Place::Skip(1);
+        self.skips += 1;
+        Some(bytes)
+    }
+
+    /// The oldest message that was not sent: when it was accepted, and its slot.
+    fn oldest_unsent(&mut self) -> Option<(Duration, usize)> {
+        self.merge_unsent();
+        let skips = usize::from(self.sent < self.slots.len() && self.message(self.sent).is_none());
+        let at = self.sent + skips;
+        self.message(at).map(|queued| (queued.accepted_at, at))
+    }
+
+    /// The same of QoS 0. Costs one binary search.
+    fn oldest_qos0(&mut self) -> Option<(Duration, usize)> {
+        loop {
+            let seq = *self.qos0.front()?;
+            let found = self.slots.binary_search_by_key(&seq, |slot| slot.seq).ok().filter(|at| *at >= self.sent);
+            if let Some((at, queued)) = found.and_then(|at| Some((at, self.message(at)?))) {
+                return Some((queued.accepted_at, at));
+            }
+            self.qos0.pop_front();
+        }
+    }
+
+    /// Joins neighbouring skips at the beginning of what was not sent.
+    fn merge_unsent(&mut self) {
+        let skip = |slot: Option<&Slot>| match slot {
+            Some(Slot { place: Place::Skip(count), .. }) => Some(*count),
+            _ => None,
+        };
+        while let (Some(a), Some(b)) = (skip(self.slots.get(self.sent)), skip(self.slots.get(self.sent + 1))) {
+            if let Some(slot) = self.slots.get_mut(self.sent + 1) {
+                slot.seq -= a;
+                slot.place = Place::Skip(a + b);
+            }
+            self.slots.remove(self.sent);
+            self.skips -= 1;
+        }
+    }
+
+    /// Joins all neighbouring skips once they are more than the messages: dropping costs no memory, and `O(1)` each.
+    fn tidy(&mut self) {
+        if self.skips > self.slots.len() / 2 + 64 {
+            self.compact();
+        }
+    }
+
+    fn compact(&mut self) {
+        let (count, sent, mut joined_sent) = (self.slots.len(), self.sent, 0);
+        let mut joined: VecDeque<Slot> = VecDeque::with_capacity(self.slots.len() - self.skips + 1);
+        self.skips = 0;
+        for (at, slot) in self.slots.drain(..).enumerate() {
+            if at == sent {
+                joined_sent = joined.len();
+            }
+            // What is sent and what is not stay apart: `sent` counts slots.
+            let last = if at == sent { None } else { joined.back_mut() };
+            match (last.map(|slot| &mut slot.place), &slot.place) {
+                (Some(Place::Skip(count)), Place::Skip(more)) => *count += more,
+                _ => {
+                    self.skips += usize::from(matches!(slot.place, Place::Skip(_)));
+                    joined.push_back(slot);
+                }
+            }
+        }
+        self.sent = if sent < count { joined_sent } else { joined.len() };
+        self.slots = joined;
+    }
 }
 
-impl<S: BatchSink> BatchSink for Begun<'_, S> {
-    fn begin(&mut self, lane: u8, first: u64) {
-        self.yes = true;
-        self.sink.begin(lane, first);
-    }
+/// Most entries of one batch.
+const MAX_ENTRIES: usize = 32_768;
 
-    fn message(&mut self, expiry: Option<u32>, body: &Bytes) {
-        self.sink.message(expiry, body);
-    }
-
-    fn skip(&mut self, count: u64) {
-        self.sink.skip(count);
-    }
-}
-
-fn nanos(at: Duration) -> u64 {
-    // The highest value means "never", 584 years away.
-    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX).min(NEVER - 1)
+/// Whole seconds until `at`, rounded up: an expiry never shrinks to nothing on the way.
+fn seconds_left(at: Duration, now: Duration) -> u32 {
+    let left = at.saturating_sub(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }

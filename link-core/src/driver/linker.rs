@@ -1,91 +1,372 @@
-#![allow(clippy::todo, unused_variables, missing_docs)]
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
+use thiserror::Error;
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::timeout,
+};
+
+use super::event_loop::{Command, EventLoop, clock};
 use crate::{
     host::Host,
-    link::{ClusterName, LinkConfig, NodeName},
+    interest::{InterestChange, Moment, Subscriptions},
+    link::{ClusterName, LinkConfig, LinkError, LinkStatus, NodeName},
     message::Message,
+    node::{Node, NodeConfig, Offered, Published, Publisher},
     topic::TopicFilter,
     transport::Transport,
 };
 
-/// A running linker. Cloning shares it.
+/// A running linker: the handle that a broker holds. Cloning shares it.
+///
+/// Calls that report something of the broker ([`publish`](Self::publish), [`subscribe`](Self::subscribe) and so on)
+/// never wait and may come from any thread. The linker stops when [`shutdown`](Self::shutdown) is called or the last
+/// handle is dropped.
 #[derive(Clone)]
-pub struct Linker {}
-
-/// Makes a [`Linker`].
-pub struct LinkerBuilder {}
-
-/// What became of a publish.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
-    /// No peer wants it.
-    NotWanted,
-    /// Accepted for that many peers.
-    Accepted(usize),
+pub struct Linker {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    #[error("the outbox of link {0} is full")]
-    Full(ClusterName),
-    #[error("the linker has stopped")]
-    Stopped,
+/// What can keep a linker from starting, or a call from reaching it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A link is wrong or listed twice; nothing has been started.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// There is no tokio runtime here to spawn on.
+    #[error("a linker is started inside a tokio runtime, and there is none here")]
+    NoRuntime,
+    /// The system gives no random seed.
+    #[error("the system has no random seed to give: {0}")]
+    NoSeed(String),
+}
+
+/// Collects what a [`Linker`] is made of.
+pub struct LinkerBuilder {
+    config: NodeConfig,
+    transports: Vec<Arc<dyn Transport>>,
+    links: Vec<LinkConfig>,
+    reconcile_every: Option<Duration>,
 }
 
 impl LinkerBuilder {
-    pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
-        todo!()
+    /// Adds a transport. An address is dialled by the first transport that knows its scheme.
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transports.push(transport);
+        self
     }
-    pub fn link(self, link: LinkConfig) -> Self {
-        todo!()
+
+    /// Adds a link.
+    pub fn link(mut self, link: LinkConfig) -> Self {
+        self.links.push(link);
+        self
     }
-    /// How often the host's subscriptions are compared with what the linker knows.
-    pub fn reconcile_every(self, interval: Duration) -> Self {
-        todo!()
+
+    /// Sets how often the host's [`subscriptions`](Host::subscriptions) are compared with what the linker knows.
+    /// Without it they are asked for once, at the start.
+    pub fn reconcile_every(mut self, interval: Duration) -> Self {
+        self.reconcile_every = Some(interval);
+        self
     }
-    /// Spawns the event loop on the current tokio runtime.
+
+    /// Sets how often this node has been started before, where the host keeps count on disk. Without it peers notice a
+    /// restart all the same, at the cost of one more comparison.
+    pub fn starts(mut self, count: u64) -> Self {
+        self.config.starts = count;
+        self
+    }
+
+    /// Starts the event loop on the current tokio runtime.
+    ///
+    /// # Errors
+    /// With a [`StartError`] nothing has been started.
     pub fn start(self, host: Arc<dyn Host>) -> Result<Linker, StartError> {
-        todo!()
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::NoSeed(error.to_string()))?;
+        let mut node = Node::new(self.config, seed);
+        for link in self.links {
+            node.create_link(Duration::ZERO, link)?;
+        }
+        let (commands, command_queue) = mpsc::channel(64);
+        let shared = Arc::new(Shared {
+            start: clock(),
+            publisher: node.publisher(),
+            subscriptions: Mutex::new(Subscriptions::new()),
+            published: Mutex::new(Vec::new()),
+            wake: Notify::new(),
+            stopped: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+            version: watch::Sender::new(0),
+        });
+        let event_loop = EventLoop {
+            node,
+            host,
+            transports: self.transports,
+            shared: shared.clone(),
+            commands: command_queue,
+            reconcile_every: self.reconcile_every,
+        };
+        runtime.spawn(event_loop.run());
+        Ok(Linker { shared, commands })
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {}
+/// The linker has stopped; the message was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the linker has stopped")]
+pub struct Stopped;
 
 impl Linker {
+    /// Begins a linker for one node of a cluster.
     pub fn builder(cluster: ClusterName, node: NodeName) -> LinkerBuilder {
-        todo!()
+        LinkerBuilder {
+            config: NodeConfig::new(cluster, node),
+            transports: Vec::new(),
+            links: Vec::new(),
+            reconcile_every: None,
+        }
     }
-    /// Whether any peer wants messages of this topic. No allocation, no lock.
+
+    /// Whether any peer wants messages of `topic`. Costs one lookup, without allocation or lock.
     pub fn wants(&self, topic: &str) -> bool {
-        todo!()
+        self.shared.publisher.wants(topic)
     }
-    /// Offers a message of a local publisher to the peers that want it. Never blocks.
-    /// `publisher` (for instance the client id) keeps the order of one publisher.
-    pub fn publish(&self, publisher: &str, message: &Message) -> Result<Published, PublishError> {
-        todo!()
+
+    /// Offers a message of a local client to the peers that want it. Never waits.
+    ///
+    /// `publisher` names who published it (a client id): messages of one publisher keep their order. Accepted means
+    /// that the link keeps the message (QoS 1 and 2) until the peer's host has taken it. A peer whose queue is full is
+    /// counted in [`Published::full`], for that peer the message is not accepted.
+    ///
+    /// # Errors
+    /// [`Stopped`] if the linker no longer runs.
+    pub fn publish(&self, publisher: &str, message: &Message) -> Result<Published, Stopped> {
+        if !self.shared.publisher.wants(message.topic.as_str()) {
+            return Ok(Published::default());
+        }
+        self.shared.publish(publisher, message)
     }
-    /// As `publish`, and waits while an outbox is full.
-    pub async fn publish_wait(&self, publisher: &str, message: &Message) -> Result<Published, PublishError> {
-        todo!()
+
+    /// As [`publish`](Self::publish), but where the queue of a connected peer is full it waits, up to `patience`, for
+    /// room. It does not wait for a peer that is away: its queue would not move.
+    ///
+    /// # Errors
+    /// [`Stopped`] if the linker no longer runs.
+    pub async fn publish_patiently(
+        &self,
+        publisher: &str,
+        message: &Message,
+        patience: Duration,
+    ) -> Result<Published, Stopped> {
+        if !self.shared.publisher.wants(message.topic.as_str()) {
+            return Ok(Published::default());
+        }
+        let waits = self.shared.clone();
+        let _ = timeout(patience, waits.room_for(message)).await;
+        self.shared.publish(publisher, message)
     }
-    /// A local client subscribed. Repeating it changes nothing.
+
+    /// Reports that a local client subscribed. Repeating it changes nothing.
     pub fn subscribe(&self, subscriber: &str, filter: &TopicFilter) {
-        todo!()
+        self.shared.subscriptions().subscribe(subscriber, filter);
+        self.shared.wake.notify_one();
     }
+
+    /// Reports that a local client unsubscribed. Without a subscription it changes nothing.
     pub fn unsubscribe(&self, subscriber: &str, filter: &TopicFilter) {
-        todo!()
+        self.shared.subscriptions().unsubscribe(subscriber, filter);
+        self.shared.wake.notify_one();
     }
-    /// A local client is gone with all its subscriptions.
+
+    /// Reports that a local client is gone with all its subscriptions.
     pub fn remove_subscriber(&self, subscriber: &str) {
-        todo!()
+        self.shared.subscriptions().remove_subscriber(subscriber);
+        self.shared.wake.notify_one();
     }
-    /// Replaces all that is known of local subscriptions.
+
+    /// Replaces all that is known of the local subscriptions by `subscriptions`, as (subscriber, filter). Only what
+    /// differs reaches the peers.
     pub fn reconcile(&self, subscriptions: Vec<(String, TopicFilter)>) {
-        todo!()
+        let now = self.shared.moment();
+        self.shared.reconcile(now, subscriptions);
     }
+
+    /// Adds a link.
+    ///
+    /// # Errors
+    /// A [`LinkError`] says what is wrong; nothing has changed then.
+    pub async fn create_link(&self, link: LinkConfig) -> Result<(), LinkError> {
+        self.ask(|answer| Command::Create(Box::new(link), answer)).await.unwrap_or(Err(LinkError::Stopped))
+    }
+
+    /// Replaces the settings of a link. Queued messages stay. A change of `topics` alone takes effect without a new
+    /// connection.
+    ///
+    /// # Errors
+    /// A [`LinkError`] says what is wrong; nothing has changed then.
+    pub async fn update_link(&self, link: LinkConfig) -> Result<(), LinkError> {
+        self.ask(|answer| Command::Update(Box::new(link), answer)).await.unwrap_or(Err(LinkError::Stopped))
+    }
+
+    /// Switches a link on or off. While it is off nothing crosses it in either direction; queued messages stay.
+    ///
+    /// # Errors
+    /// [`LinkError::Unknown`] if there is no such link.
+    pub async fn enable_link(&self, name: &ClusterName, enabled: bool) -> Result<(), LinkError> {
+        self.ask(|answer| Command::Enable(name.clone(), enabled, answer)).await.unwrap_or(Err(LinkError::Stopped))
+    }
+
+    /// Removes a link with its routes and its queued messages.
+    ///
+    /// # Errors
+    /// [`LinkError::Unknown`] if there is no such link.
+    pub async fn delete_link(&self, name: &ClusterName) -> Result<(), LinkError> {
+        self.ask(|answer| Command::Delete(name.clone(), answer)).await.unwrap_or(Err(LinkError::Stopped))
+    }
+
+    /// The status of every link, by name. Empty once the linker has stopped.
+    pub async fn links(&self) -> Vec<LinkStatus> {
+        self.ask(Command::Status).await.unwrap_or_default()
+    }
+
+    /// The status of one link.
+    pub async fn link(&self, name: &ClusterName) -> Option<LinkStatus> {
+        self.links().await.into_iter().find(|status| status.name == *name)
+    }
+
+    /// Waits until the status of a link satisfies `condition`, and returns that status; `None` if the link is deleted
+    /// or the linker stops. Bound it with a time-out of your own.
+    pub async fn wait_for(
+        &self,
+        name: &ClusterName,
+        mut condition: impl FnMut(&LinkStatus) -> bool,
+    ) -> Option<LinkStatus> {
+        let mut version = self.shared.version.subscribe();
+        loop {
+            version.borrow_and_update();
+            let status = self.link(name).await?;
+            if condition(&status) {
+                return Some(status);
+            }
+            // Counters change without a change of state: look again after a while in any case.
+            let _ = timeout(Duration::from_millis(20), version.changed()).await;
+        }
+    }
+
+    /// Tells the peers, closes every connection and stops. Messages that wait in memory are lost; a later durable
+    /// outbox keeps them.
     pub async fn shutdown(&self) {
-        todo!()
+        let _ = self.ask(Command::Shutdown).await;
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, result) = oneshot::channel();
+        self.commands.send(command(answer)).await.ok()?;
+        result.await.ok()
+    }
+}
+
+/// What the handles and the event loop share.
+pub(super) struct Shared {
+    pub(super) start: Instant,
+    publisher: Publisher,
+    subscriptions: Mutex<Subscriptions>,
+    published: Mutex<Vec<Offered>>,
+    pub(super) wake: Notify,
+    stopped: AtomicBool,
+    // Publishers that wait for room; without any, nobody is notified.
+    waiting: AtomicUsize,
+    room: Notify,
+    version: watch::Sender<u64>,
+}
+
+impl Shared {
+    fn publish(&self, publisher: &str, message: &Message) -> Result<Published, Stopped> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(Stopped);
+        }
+        let now = self.start.elapsed();
+        let published = self.publisher.offer(now, publisher, message, |offered| self.published().push(offered));
+        if published.accepted > 0 {
+            self.wake.notify_one();
+        }
+        Ok(published)
+    }
+
+    async fn room_for(self: Arc<Self>, message: &Message) {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        if self.publisher.has_room(message) {
+            return;
+        }
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let _waiting = Waiting(&self.waiting);
+        loop {
+            let notified = self.room.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.publisher.has_room(message) || self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        self.subscriptions().moment()
+    }
+
+    pub(super) fn reconcile(&self, since: Moment, subscriptions: Vec<(String, TopicFilter)>) {
+        self.subscriptions().reconcile(since, subscriptions);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn drain_interest(&self) -> Vec<InterestChange> {
+        self.subscriptions().drain()
+    }
+
+    /// Swaps what was published since the last call into the empty `into`.
+    pub(super) fn drain_published(&self, into: &mut Vec<Offered>) {
+        std::mem::swap(&mut *self.published(), into);
+    }
+
+    /// The node has put out all it had: queues may have moved.
+    pub(super) fn drained(&self) {
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            self.room.notify_waiters();
+        }
+    }
+
+    pub(super) fn changed(&self) {
+        self.version.send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.room.notify_waiters();
+        self.changed();
+    }
+
+    // A panic in another thread leaves these tables whole: each call changes them in one step.
+    fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn published(&self) -> MutexGuard<'_, Vec<Offered>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

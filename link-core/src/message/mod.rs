@@ -49,3 +49,36 @@ pub struct Properties {
     /// User properties in the order of the publisher; names may repeat.
     pub user: Vec<(ByteString, ByteString)>,
 }
+
+impl Message {
+    /// A copy that shares no memory with anything else. For a host that keeps a message, or its topic, for long: what
+    /// comes over a link is a slice of the frame it came in.
+    ///
+    /// Costs a copy, and an allocation for each part.
+    pub fn detach(&self) -> Message {
+        let Message { topic, payload, qos, retain, properties } = self;
+        Message {
+            topic: detach_topic(topic),
+            payload: Bytes::copy_from_slice(payload),
+            qos: *qos,
+            retain: *retain,
+            properties: Properties {
+                payload_is_utf8: properties.payload_is_utf8,
+                message_expiry: properties.message_expiry,
+                content_type: properties.content_type.as_deref().map(ByteString::from),
+                response_topic: properties.response_topic.as_ref().map(detach_topic),
+                correlation_data: properties.correlation_data.as_deref().map(Bytes::copy_from_slice),
+                user: properties
+                    .user
+                    .iter()
+                    .map(|(name, value)| (ByteString::from(&**name), ByteString::from(&**value)))
+                    .collect(),
+            },
+        }
+    }
+}
+
+fn detach_topic(topic: &Topic) -> Topic {
+    // The text is valid, as it comes from a topic.
+    Topic::new(topic.as_str()).unwrap_or_else(|_| topic.clone())
+}

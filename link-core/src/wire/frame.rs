@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::CloseCode;
 use crate::{
     link::{ClusterName, NodeName},
     topic::TopicFilter,
@@ -65,6 +66,9 @@ pub struct Hello {
     pub node: NodeName,
     /// The cluster that the sender believes it talks to.
     pub expects: ClusterName,
+    /// The node of that cluster to which `knows`, `holds` and `received` refer. A dialler does not know which node will
+    /// answer; another one ignores the three.
+    pub about: Option<NodeName>,
     /// Own life towards this peer.
     pub incarnation: Incarnation,
     /// The latest life of the peer that the sender knows.
@@ -99,6 +103,12 @@ pub struct Ready {
     pub routes: RoutePosition,
     /// As in [`Hello`], in that life.
     pub lanes: Vec<LaneMark>,
+    /// The latest life of the peer that the dialler knows.
+    pub knows: Option<Incarnation>,
+    /// What the dialler holds of the peer's route set.
+    pub holds: Option<RoutePosition>,
+    /// As in [`Hello`].
+    pub received: Vec<LaneMark>,
 }
 
 /// Ends a connection, with a reason for people and a code for programs.
@@ -108,43 +118,6 @@ pub struct Close {
     pub code: CloseCode,
     /// A sentence for people.
     pub reason: String,
-}
-
-/// Why a connection is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u16)]
-#[non_exhaustive]
-pub enum CloseCode {
-    /// The node stops.
-    Shutdown = 1,
-    /// The link was changed and dials again.
-    Restart = 2,
-    /// A newer connection of the same link took over.
-    Superseded = 3,
-    /// Nothing was heard for too long.
-    Timeout = 4,
-    /// The link is disabled at the sender.
-    Disabled = 16,
-    /// The sender has no link of that name.
-    UnknownCluster = 17,
-    /// The peer expected another cluster.
-    WrongCluster = 18,
-    /// The peer has the sender's own cluster name.
-    SelfLink = 19,
-    /// No common protocol version.
-    Version = 20,
-    /// The authenticated identity may not speak for that cluster.
-    Identity = 21,
-    /// A frame could not be decoded.
-    Malformed = 32,
-    /// A frame is over a limit.
-    TooLarge = 33,
-    /// A frame came out of turn or broke a rule of the protocol.
-    Protocol = 34,
-    /// More was sent than the window allows.
-    Window = 35,
-    /// The peer announced more routes than allowed.
-    TooManyRoutes = 36,
 }
 
 /// Says that the sender lives, and where both route sets stand.
@@ -215,6 +188,16 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Bytes that it takes of a window.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Message { body, .. } => body.len(),
+            Self::Skip { .. } => 0,
+        }
+    }
+}
+
 /// Everything in the lane up to `up_to` was handed to the host, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ack {
@@ -264,4 +247,10 @@ pub enum Frame {
     Batch(Batch),
     /// See [`Ack`].
     Ack(Ack),
+    /// A frame of a kind that this version does not know and that may be ignored. It counts as a sign of life, nothing
+    /// else.
+    Unknown {
+        /// The kind.
+        kind: u8,
+    },
 }

@@ -1,5 +1,185 @@
-//! The frames of a link and their bytes. `docs/protocol.md` is normative.
+//! The frames of a link and their bytes. `docs/protocol.md` is normative; its golden vectors are tested.
+//!
+//! A frame is a header of six bytes and a body whose length the header repeats. Control frames are lists of
+//! tag-length-value fields, so that a later version can add some; batches, the hot path, have a fixed layout.
+//!
+//! ```text
+//!  kind  flags  length (u32)   body
+//! +-----+-----+---------------+------------------------------------------------+
+//! |  u8 |  u8 |  rest of frame| (tag, length, value)* | lane, first, entry*    |
+//! +-----+-----+---------------+------------------------------------------------+
+//! ```
+//!
+//! The invariant: [`decode`] never panics, never allocates more than its [`Limits`] allow, whatever the bytes say, and
+//! what it returns is encoded to bytes that decode to the same frame. Bodies of messages are slices of the received
+//! frame, not copies.
+//!
+//! ```
+//! use link_core::wire::{BatchWriter, Entry, Frame, Limits, decode};
+//!
+//! let mut writer = BatchWriter::new(0, 7, 64 * 1024);
+//! writer.message(None, b"hello");
+//! let Frame::Batch(batch) = decode(writer.finish(), &Limits::default())? else { unreachable!() };
+//! assert_eq!(batch.first, 7);
+//! assert!(matches!(&batch.entries[0], Entry::Message { body, .. } if body == "hello"));
+//! # Ok::<(), link_core::wire::DecodeError>(())
+//! ```
 
+mod batch;
+mod close;
+mod control;
+mod error;
+mod fields;
 mod frame;
+mod limits;
+mod message;
+mod read;
+mod routes;
+mod write;
 
+use bytes::Bytes;
+
+pub use batch::{BATCH_OVERHEAD, BatchReader, BatchWriter};
+pub use close::{CloseCode, Retry};
+pub use error::{DecodeError, Problem};
 pub use frame::*;
+pub use limits::{Limits, MAX_REASON, MAX_TEXT};
+pub use message::{decode_message, encode_message, message_len};
+
+use read::Reader;
+use write::FrameWriter;
+
+/// The protocol version of this crate, the only one so far.
+pub const VERSION: u16 = 1;
+
+/// Bytes of the header of every frame.
+pub const HEADER_LEN: usize = 6;
+
+/// The kinds of frames, as they stand in the first byte.
+pub mod kind {
+    /// [`Hello`](super::Hello).
+    pub const HELLO: u8 = 1;
+    /// [`Ready`](super::Ready).
+    pub const READY: u8 = 2;
+    /// [`Close`](super::Close).
+    pub const CLOSE: u8 = 3;
+    /// [`Heartbeat`](super::Heartbeat).
+    pub const HEARTBEAT: u8 = 4;
+    /// [`Frame::RouteResume`](super::Frame::RouteResume).
+    pub const ROUTE_RESUME: u8 = 16;
+    /// [`RouteDelta`](super::RouteDelta).
+    pub const ROUTE_DELTA: u8 = 17;
+    /// [`RouteSnapshot`](super::RouteSnapshot).
+    pub const ROUTE_SNAPSHOT: u8 = 18;
+    /// [`Frame::RouteAck`](super::Frame::RouteAck).
+    pub const ROUTE_ACK: u8 = 19;
+    /// [`Batch`](super::Batch).
+    pub const BATCH: u8 = 32;
+    /// [`Ack`](super::Ack).
+    pub const ACK: u8 = 33;
+}
+
+/// Header flag: a receiver that does not know the kind closes the connection. Without it, it ignores the frame.
+pub const MANDATORY: u8 = 1;
+
+/// The bytes of a frame.
+///
+/// Total: it always gives bytes. They decode to the same frame where the frame keeps the limits of the protocol; a
+/// reason of [`Close`] that is longer than [`MAX_REASON`] is cut at a character.
+pub fn encode(frame: &Frame) -> Bytes {
+    match frame {
+        Frame::Hello(hello) => control::encode_hello(hello),
+        Frame::Ready(ready) => control::encode_ready(ready),
+        Frame::Close(close) => control::encode_close(close),
+        Frame::Heartbeat(heartbeat) => control::encode_heartbeat(heartbeat),
+        Frame::RouteResume(holds) => routes::encode_resume(holds.as_ref()),
+        Frame::RouteDelta(delta) => routes::encode_delta(delta),
+        Frame::RouteSnapshot(snapshot) => routes::encode_snapshot(snapshot),
+        Frame::RouteAck(position) => routes::encode_ack(position),
+        Frame::Batch(batch) => batch::encode_batch(batch),
+        Frame::Ack(ack) => control::encode_ack(ack),
+        Frame::Unknown { kind } => FrameWriter::new(*kind, 0, 0).finish(),
+    }
+}
+
+/// The frame that `frame`, one whole frame, says. Bodies of messages share its memory.
+///
+/// Costs time in proportion to the frame; allocates at most what `limits` allow, and never for a count or length that
+/// the bytes do not bear out.
+pub fn decode(frame: Bytes, limits: &Limits) -> Result<Frame, DecodeError> {
+    let header = Header::parse(&frame, limits)?;
+    if header.kind == kind::BATCH {
+        return batch::decode_batch(frame, limits).map(Frame::Batch);
+    }
+    let Some(name) = kind_name(header.kind) else { return Ok(Frame::Unknown { kind: header.kind }) };
+    let reader = Reader::new(&frame, HEADER_LEN, name);
+    match header.kind {
+        kind::HELLO => control::decode_hello(reader, limits).map(|hello| Frame::Hello(Box::new(hello))),
+        kind::READY => control::decode_ready(reader, limits).map(Frame::Ready),
+        kind::CLOSE => control::decode_close(reader, limits).map(Frame::Close),
+        kind::HEARTBEAT => control::decode_heartbeat(reader).map(Frame::Heartbeat),
+        kind::ROUTE_RESUME => routes::decode_resume(reader).map(Frame::RouteResume),
+        kind::ROUTE_DELTA => routes::decode_delta(reader, limits).map(Frame::RouteDelta),
+        kind::ROUTE_SNAPSHOT => routes::decode_snapshot(reader, limits).map(Frame::RouteSnapshot),
+        kind::ROUTE_ACK => routes::decode_ack(reader).map(Frame::RouteAck),
+        kind::ACK => control::decode_ack(reader, limits).map(Frame::Ack),
+        kind => Ok(Frame::Unknown { kind }),
+    }
+}
+
+/// Bytes of the whole frame that `start` begins, as its header says, or `None` while the header is not complete.
+///
+/// For transports that cut frames out of a stream of bytes. Compare it with the largest frame that you take *before*
+/// you make room for it.
+pub fn frame_len(start: &[u8]) -> Option<u64> {
+    let length = start.get(2..HEADER_LEN)?.try_into().ok()?;
+    Some(HEADER_LEN as u64 + u64::from(u32::from_be_bytes(length)))
+}
+
+fn kind_name(kind: u8) -> Option<&'static str> {
+    Some(match kind {
+        kind::HELLO => "HELLO",
+        kind::READY => "READY",
+        kind::CLOSE => "CLOSE",
+        kind::HEARTBEAT => "HEARTBEAT",
+        kind::ROUTE_RESUME => "ROUTE_RESUME",
+        kind::ROUTE_DELTA => "ROUTE_DELTA",
+        kind::ROUTE_SNAPSHOT => "ROUTE_SNAPSHOT",
+        kind::ROUTE_ACK => "ROUTE_ACK",
+        kind::BATCH => "BATCH",
+        kind::ACK => "ACK",
+        _ => return None,
+    })
+}
+
+/// The header of a frame that is whole, within the limits, and of a kind that is known or may be ignored.
+struct Header {
+    kind: u8,
+}
+
+impl Header {
+    fn parse(frame: &Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        let kind = frame.first().copied();
+        let name = kind.and_then(kind_name).unwrap_or("frame");
+        let error = |field, at, problem| Err(DecodeError { frame: name, field, at, problem });
+        if frame.len() > limits.max_frame as usize {
+            let problem = Problem::TooLong { length: frame.len() as u64, limit: limits.max_frame as u64 };
+            return error("frame", 0, problem);
+        }
+        let (Some(kind), Some(&flags), Some(total)) = (kind, frame.get(1), frame_len(frame)) else {
+            return error("header", frame.len(), Problem::Truncated { needed: HEADER_LEN as u64, left: frame.len() });
+        };
+        if total != frame.len() as u64 {
+            let problem = Problem::Length { declared: total - HEADER_LEN as u64, actual: frame.len() - HEADER_LEN };
+            return error("length", 2, problem);
+        }
+        let known = kind_name(kind).is_some();
+        if !known && flags & MANDATORY != 0 {
+            return error("kind", 0, Problem::UnknownKind { kind });
+        }
+        if known && flags & !MANDATORY != 0 {
+            return error("flags", 1, Problem::Value { value: u64::from(flags) });
+        }
+        Ok(Self { kind })
+    }
+}

@@ -1,0 +1,312 @@
+//! The only loop: wait for an input or the deadline, let the node handle it, carry out what it puts out.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant as TokioInstant, sleep_until, timeout},
+};
+
+use super::{
+    connection::ConnectionTasks,
+    deliver::{Delivery, deliver},
+    linker::Shared,
+};
+use crate::{
+    host::Host,
+    link::{ClusterName, LinkConfig, LinkError, LinkStatus},
+    node::{ConnectionId, DialId, Input, Node, Output, PeerId},
+    transport::{Accepted, Connection, Dial, DialError, Transport},
+};
+
+/// Inputs handled before the outputs are drained: enough to batch, few enough to stay prompt.
+const INPUTS_A_ROUND: usize = 256;
+
+/// What a handle asks of the loop.
+pub(super) enum Command {
+    Create(Box<LinkConfig>, oneshot::Sender<Result<(), LinkError>>),
+    Update(Box<LinkConfig>, oneshot::Sender<Result<(), LinkError>>),
+    Enable(ClusterName, bool, oneshot::Sender<Result<(), LinkError>>),
+    Delete(ClusterName, oneshot::Sender<Result<(), LinkError>>),
+    Status(oneshot::Sender<Vec<LinkStatus>>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What the tasks report, beside plain inputs of the node.
+pub(super) enum Event {
+    Dialled(DialId, Connection),
+    DialFailed(DialId, DialError),
+    Accepted(Accepted),
+}
+
+pub(super) struct EventLoop {
+    pub(super) node: Node,
+    pub(super) host: Arc<dyn Host>,
+    pub(super) transports: Vec<Arc<dyn Transport>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) reconcile_every: Option<Duration>,
+}
+
+impl EventLoop {
+    pub(super) async fn run(self) {
+        let (inputs, input_queue) = mpsc::channel(4096);
+        let (events, event_queue) = mpsc::channel(64);
+        let mut tasks = JoinSet::new();
+        for transport in self.transports.clone() {
+            let events = events.clone();
+            tasks.spawn(async move {
+                loop {
+                    let accepted = transport.accept().await;
+                    if events.send(Event::Accepted(accepted)).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        tasks.spawn(reconcile(self.host.clone(), self.shared.clone(), self.reconcile_every));
+        let Self { node, host, transports, shared, commands, .. } = self;
+        let mut running = Running {
+            node,
+            host,
+            transports,
+            shared: shared.clone(),
+            inputs,
+            events,
+            connections: HashMap::new(),
+            next_connection: 0,
+            dials: HashMap::new(),
+            deliveries: HashMap::new(),
+            closing: JoinSet::new(),
+            published: Vec::new(),
+        };
+        let done = running.run(input_queue, event_queue, commands).await;
+        shared.stop();
+        tasks.shutdown().await;
+        while running.closing.join_next().await.is_some() {}
+        let _ = done.map(|done| done.send(()));
+    }
+}
+
+/// Compares the host's subscriptions with what the linker knows, at the start and from time to time.
+async fn reconcile(host: Arc<dyn Host>, shared: Arc<Shared>, every: Option<Duration>) {
+    loop {
+        let before = shared.moment();
+        if let Some(subscriptions) = host.subscriptions().await {
+            shared.reconcile(before, subscriptions);
+        }
+        match every {
+            Some(every) => tokio::time::sleep(every).await,
+            None => return,
+        }
+    }
+}
+
+struct Running {
+    node: Node,
+    host: Arc<dyn Host>,
+    transports: Vec<Arc<dyn Transport>>,
+    shared: Arc<Shared>,
+    inputs: mpsc::Sender<Input>,
+    events: mpsc::Sender<Event>,
+    connections: HashMap<ConnectionId, ConnectionTasks>,
+    next_connection: u32,
+    // Dropping an entry cancels the attempt.
+    dials: HashMap<DialId, JoinSet<()>>,
+    deliveries: HashMap<PeerId, mpsc::UnboundedSender<Delivery>>,
+    closing: JoinSet<()>,
+    published: Vec<crate::node::Offered>,
+}
+
+impl Running {
+    async fn run(
+        &mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        mut events: mpsc::Receiver<Event>,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> Option<oneshot::Sender<()>> {
+        let mut round = Vec::with_capacity(INPUTS_A_ROUND);
+        self.drain();
+        loop {
+            let deadline = self.node.poll_timeout().map(|at| TokioInstant::from_std(self.shared.start + at));
+            let sleep = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let shared = self.shared.clone();
+            tokio::select! {
+                () = shared.wake.notified() => {}
+                count = inputs.recv_many(&mut round, INPUTS_A_ROUND) => {
+                    let now = self.now();
+                    debug_assert!(count > 0, "the loop keeps a sender");
+                    for input in round.drain(..) {
+                        self.node.handle(now, input);
+                    }
+                }
+                Some(event) = events.recv() => self.on_event(event),
+                command = commands.recv() => match command {
+                    Some(Command::Shutdown(done)) => {
+                        self.stop();
+                        return Some(done);
+                    }
+                    Some(command) => self.on_command(command),
+                    None => {
+                        self.stop();
+                        return None;
+                    }
+                },
+                () = sleep => {
+                    let now = self.now();
+                    self.node.handle(now, Input::Timeout);
+                }
+            }
+            self.take_from_host();
+            self.drain();
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.start.elapsed()
+    }
+
+    fn take_from_host(&mut self) {
+        let now = self.now();
+        let changes = self.shared.drain_interest();
+        if !changes.is_empty() {
+            self.node.handle(now, Input::Interest(changes));
+        }
+        self.shared.drain_published(&mut self.published);
+        for offered in self.published.drain(..) {
+            self.node.handle(now, Input::Publish(offered));
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Dialled(dial, connection) => {
+                if self.dials.remove(&dial).is_some() {
+                    self.connected(Some(dial), connection);
+                }
+            }
+            Event::DialFailed(dial, error) => {
+                if self.dials.remove(&dial).is_some() {
+                    self.node.handle(now, Input::DialFailed { dial, error });
+                }
+            }
+            Event::Accepted(Accepted::Connection(connection)) => self.connected(None, connection),
+            Event::Accepted(Accepted::Refused { identity, reason }) => {
+                self.node.handle(now, Input::Refused { identity, reason });
+            }
+        }
+    }
+
+    fn connected(&mut self, dial: Option<DialId>, connection: Connection) {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection = self.next_connection.wrapping_add(1);
+        let identity = connection.identity.clone();
+        let channels = u16::try_from(connection.data.len()).unwrap_or(u16::MAX).max(1);
+        self.connections.insert(id, ConnectionTasks::spawn(id, connection, &self.inputs));
+        self.node.handle(self.shared.start.elapsed(), Input::Connected { connection: id, dial, identity, channels });
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let now = self.now();
+        // Who asked may have gone away meanwhile; the answer is then of no use to anyone.
+        match command {
+            Command::Create(config, answer) => drop(answer.send(self.node.create_link(now, *config))),
+            Command::Update(config, answer) => drop(answer.send(self.node.update_link(now, *config))),
+            Command::Enable(name, enabled, answer) => drop(answer.send(self.node.enable_link(now, &name, enabled))),
+            Command::Delete(name, answer) => drop(answer.send(self.node.delete_link(now, &name))),
+            Command::Status(answer) => drop(answer.send(self.node.links(now))),
+            Command::Shutdown(_) => {}
+        }
+    }
+
+    fn stop(&mut self) {
+        let now = self.now();
+        self.node.shut_down(now);
+        self.drain();
+        for (_, tasks) in self.connections.drain() {
+            self.closing.spawn(tasks.close());
+        }
+        self.dials.clear();
+        self.deliveries.clear();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Dial { dial, request } => self.dial(dial, request),
+                Output::CancelDial { dial } => drop(self.dials.remove(&dial)),
+                Output::Transmit { connection, class, frame } => {
+                    if let Some(tasks) = self.connections.get(&connection) {
+                        tasks.transmit(class, frame);
+                    }
+                }
+                Output::Close { connection } => {
+                    if let Some(tasks) = self.connections.remove(&connection) {
+                        while self.closing.try_join_next().is_some() {}
+                        self.closing.spawn(tasks.close());
+                    }
+                }
+                Output::Deliver { peer, ticket, message, origin } => {
+                    self.deliver(peer, Delivery { ticket, message, origin });
+                }
+                Output::Changed { .. } => self.shared.changed(),
+            }
+        }
+        self.shared.drained();
+    }
+
+    fn deliver(&mut self, peer: PeerId, delivery: Delivery) {
+        let queue = self.deliveries.entry(peer).or_insert_with(|| {
+            let (queue, deliveries) = mpsc::unbounded_channel();
+            tokio::spawn(deliver(peer, self.host.clone(), deliveries, self.inputs.clone()));
+            queue
+        });
+        // The task ends only with this loop.
+        let _ = queue.send(delivery);
+    }
+
+    fn dial(&mut self, dial: DialId, request: Dial) {
+        let carrier = self.transports.iter().find(|t| t.schemes().contains(&request.endpoint.scheme.as_str())).cloned();
+        let events = self.events.clone();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let event = match connect(carrier, request).await {
+                Ok(connection) => Event::Dialled(dial, connection),
+                Err(error) => Event::DialFailed(dial, error),
+            };
+            let _ = events.send(event).await;
+        });
+        self.dials.insert(dial, task);
+    }
+}
+
+async fn connect(carrier: Option<Arc<dyn Transport>>, request: Dial) -> Result<Connection, DialError> {
+    let endpoint = request.endpoint.clone();
+    let Some(carrier) = carrier else {
+        let reason = format!("no transport carries `{}`", endpoint.scheme);
+        return Err(DialError::Settings { endpoint, reason });
+    };
+    match timeout(request.link.connect_timeout, carrier.dial(&request)).await {
+        Ok(result) => result,
+        Err(_) => Err(DialError::Unreachable {
+            endpoint,
+            reason: format!("no answer within {:?}", request.link.connect_timeout),
+        }),
+    }
+}
+
+/// When the clock of a linker started; what the node calls time is counted from there.
+pub(super) fn clock() -> Instant {
+    Instant::now()
+}

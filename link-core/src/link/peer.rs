@@ -1,0 +1,36 @@
+//! One node of a peer cluster: what is kept of it across connections.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    delivery::{Inbox, Outbox},
+    host::Origin,
+    link::{LinkId, LinkState, NodeName, Session},
+    node::Gate,
+    routes::RouteReplica,
+    wire::Incarnation,
+};
+
+/// Everything about one peer node. It outlives its connections: that is what makes a resume cheap and exact.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) link: LinkId,
+    pub(crate) node: NodeName,
+    pub(crate) origin: Arc<Origin>,
+    /// The latest life of the peer that is known.
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Rises with each life of the peer that is seen, so that late results of the host for an older one are void.
+    pub(crate) epoch: u32,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) replica: RouteReplica,
+    /// Whether its routes are in the shared table now.
+    pub(crate) routed: bool,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) session: Option<Session>,
+    pub(crate) state: LinkState,
+    pub(crate) reason: String,
+    pub(crate) since: Duration,
+    pub(crate) bytes_out: u64,
+    pub(crate) bytes_in: u64,
+}

@@ -1,0 +1,55 @@
+//! A link as the node keeps it.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    link::{Backoff, ClusterName, LinkConfig, LinkState, NodeName},
+    node::{ConnectionId, DialId, PeerId},
+    routes::RouteLog,
+    topic::TopicFilter,
+    wire::Incarnation,
+};
+
+/// Numbers a link; never used twice, so that a late event can't reach a later link of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LinkId(pub(crate) u32);
+
+/// One link: settings, what is announced over it, and the attempts to reach the peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) name: ClusterName,
+    pub(crate) config: Arc<LinkConfig>,
+    /// This node's life towards the peer cluster.
+    pub(crate) incarnation: Incarnation,
+    /// What this cluster wants of the peer: local interest ∩ the link's topics.
+    pub(crate) log: RouteLog,
+    pub(crate) peers: Vec<PeerId>,
+    pub(crate) dialling: Option<DialId>,
+    /// The connection that this side dialled.
+    pub(crate) dialled: Option<ConnectionId>,
+    /// The peer whose own connection took precedence over one that this side dialled.
+    pub(crate) yielded_to: Option<PeerId>,
+    /// The node that answered last, for the next HELLO.
+    pub(crate) last_node: Option<NodeName>,
+    pub(crate) next_server: usize,
+    pub(crate) backoff: Backoff,
+    /// State while no peer is connected.
+    pub(crate) state: LinkState,
+    pub(crate) reason: String,
+    pub(crate) since: Duration,
+    pub(crate) last_refusal: Option<String>,
+}
+
+impl Link {
+    /// Whether a message of the peer on this topic is wanted here, by the settings.
+    pub(crate) fn imports(&self, topic: &crate::topic::Topic) -> bool {
+        self.config.topics.iter().any(|filter: &TopicFilter| filter.matches(topic))
+    }
+
+    /// Starts a new life above one that a peer remembers and this node does not.
+    pub(crate) fn raise_above(&mut self, known: Incarnation) {
+        self.incarnation.counter = known.counter.saturating_add(1);
+        self.log.raise(self.incarnation);
+    }
+}

@@ -1,0 +1,86 @@
+//! One connection to a peer node, from its HELLO to its end.
+
+use std::time::Duration;
+
+use crate::{
+    node::ConnectionId,
+    routes::SnapshotCursor,
+    transport::Class,
+    wire::{Batch, Heartbeat, RoutePosition},
+};
+
+/// Who opened the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Dialler,
+    Acceptor,
+}
+
+/// How far the handshake is. Nothing but the handshake crosses a connection before it is [`Phase::Live`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The acceptor has answered HELLO and waits for READY.
+    AwaitReady,
+    Live,
+}
+
+/// The state of one connection to a peer node.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) connection: ConnectionId,
+    pub(crate) role: Role,
+    pub(crate) phase: Phase,
+    pub(crate) address: String,
+    pub(crate) channels: u16,
+    /// Limits that the peer announced.
+    pub(crate) max_frame: usize,
+    pub(crate) window: usize,
+    /// Bytes handed to the transport and not yet taken by it.
+    pub(crate) control_queued: usize,
+    pub(crate) data_queued: Vec<usize>,
+    pub(crate) heard: Duration,
+    pub(crate) routes: RouteSending,
+    /// What the peer last said of its own route set.
+    pub(crate) peer_routes: RoutePosition,
+    /// Whether this session has seen both route sets equal.
+    pub(crate) synced: bool,
+    /// The peer's last heartbeat and when it came.
+    pub(crate) heartbeat: Option<(Heartbeat, Duration)>,
+    pub(crate) round_trip: Option<Duration>,
+    /// A RESUME is on its way to the peer: what it sent before is of no use.
+    pub(crate) resuming: bool,
+    /// Batches that overtook READY on a channel of their own, and their bytes.
+    pub(crate) early: Vec<Batch>,
+    pub(crate) early_bytes: usize,
+    /// Route steps whose digest was wrong.
+    pub(crate) route_faults: u32,
+}
+
+impl Session {
+    pub(crate) fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Bytes of a class that the transport has not taken yet.
+    pub(crate) fn queued(&mut self, class: Class) -> &mut usize {
+        match class {
+            Class::Data(channel) if !self.data_queued.is_empty() => {
+                let index = usize::from(channel) % self.data_queued.len();
+                &mut self.data_queued[index]
+            }
+            _ => &mut self.control_queued,
+        }
+    }
+}
+
+/// How this side's route set reaches the peer.
+#[derive(Debug)]
+pub(crate) struct RouteSending {
+    /// Changes up to here are on their way.
+    pub(crate) sent: u64,
+    /// The whole set is being sent.
+    pub(crate) snapshot: Option<SnapshotCursor>,
+    /// How far the peer has confirmed.
+    pub(crate) confirmed: Option<RoutePosition>,
+    pub(crate) last: Duration,
+}

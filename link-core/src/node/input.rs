@@ -1,0 +1,167 @@
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    host::Origin,
+    interest::InterestChange,
+    link::ClusterName,
+    message::Message,
+    node::Offered,
+    transport::{Class, Dial, DialError, Identity},
+    wire::RefusedReason,
+};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    };
+}
+
+id! {
+    /// One connection, numbered by the driver; never used twice.
+    ConnectionId
+}
+id! {
+    /// One attempt to connect, numbered by the node; never used twice.
+    DialId
+}
+id! {
+    /// One node of one peer cluster, numbered by the node; never used twice.
+    PeerId
+}
+
+/// What happens to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// Topic filters gained their first or lost their last local subscriber.
+    Interest(Vec<InterestChange>),
+    /// A message that the [`Publisher`](crate::node::Publisher) let in for one peer.
+    Publish(Offered),
+    /// A connection is up: dialled, or accepted.
+    Connected {
+        /// Its number.
+        connection: ConnectionId,
+        /// The attempt that made it, or `None` if the peer dialled.
+        dial: Option<DialId>,
+        /// Whom the transport authenticated.
+        identity: Identity,
+        /// How many data channels it has, at least 1.
+        channels: u16,
+    },
+    /// An attempt failed.
+    DialFailed {
+        /// The attempt.
+        dial: DialId,
+        /// Why.
+        error: DialError,
+    },
+    /// The transport turned a peer away.
+    Refused {
+        /// Whom it claimed to be.
+        identity: Identity,
+        /// Why it was refused.
+        reason: String,
+    },
+    /// A frame arrived.
+    Frame {
+        /// On which connection.
+        connection: ConnectionId,
+        /// Its bytes.
+        frame: Bytes,
+    },
+    /// The transport took over a frame of [`Output::Transmit`].
+    Sent {
+        /// On which connection.
+        connection: ConnectionId,
+        /// In which class.
+        class: Class,
+        /// Length of the frame.
+        bytes: usize,
+    },
+    /// A connection is gone.
+    Lost {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: String,
+    },
+    /// The host is done with a message of [`Output::Deliver`]. Messages of one peer are reported in the order in
+    /// which they were put out.
+    Delivered {
+        /// The peer from which it came.
+        peer: PeerId,
+        /// As in the output.
+        ticket: Ticket,
+        /// `None` if the host took it.
+        refused: Option<RefusedReason>,
+    },
+    /// The deadline of [`Node::poll_timeout`](crate::node::Node::poll_timeout) has come.
+    Timeout,
+}
+
+/// Names a message in the host's hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Which life of the peer it belongs to; results for an earlier one are void.
+    pub epoch: u32,
+    /// Its lane.
+    pub lane: u8,
+    /// Its number in the lane.
+    pub seq: u64,
+}
+
+/// What a node wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Connect to a peer, and report [`Input::Connected`] or [`Input::DialFailed`].
+    Dial {
+        /// The attempt.
+        dial: DialId,
+        /// Where, and with which settings.
+        request: Dial,
+    },
+    /// Give up an attempt; nothing is reported about it any more.
+    CancelDial {
+        /// The attempt.
+        dial: DialId,
+    },
+    /// Send a frame, and report [`Input::Sent`].
+    Transmit {
+        /// On which connection.
+        connection: ConnectionId,
+        /// In which class.
+        class: Class,
+        /// The encoded frame.
+        frame: Bytes,
+    },
+    /// Close a connection after the control frames before this; nothing is reported about it any more.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Hand a message to the host, and report [`Input::Delivered`].
+    Deliver {
+        /// The peer from which it comes.
+        peer: PeerId,
+        /// To be given back with the result.
+        ticket: Ticket,
+        /// The message.
+        message: Message,
+        /// Where it was published.
+        origin: Arc<Origin>,
+    },
+    /// The status of a link changed.
+    Changed {
+        /// Which link.
+        link: ClusterName,
+    },
+}

@@ -1,0 +1,73 @@
+//! Heartbeats: whether the peer lives, how far it is, and whether both still agree on the routes.
+
+use std::time::Duration;
+
+use super::{ConnectionId, Node, Owner, PeerId, Timer};
+use crate::wire::{CloseCode, Frame, Heartbeat};
+
+impl Node {
+    pub(super) fn send_heartbeat(&mut self, id: PeerId) {
+        let now = self.now;
+        let Some(peer) = self.peers.get(&id) else { return };
+        let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return };
+        let heartbeat = Heartbeat {
+            routes: link.log.position(),
+            holds: peer.replica.position(),
+            sent: micros(now),
+            echo: session.heartbeat.as_ref().map(|(heartbeat, _)| heartbeat.sent),
+            held: session.heartbeat.as_ref().map_or(0, |(_, at)| micros(now.saturating_sub(*at))),
+        };
+        let (connection, every) = (session.connection, link.config.heartbeat);
+        self.timers.set(Timer::Heartbeat(id), now + every);
+        self.send(connection, &Frame::Heartbeat(heartbeat));
+    }
+
+    pub(super) fn on_heartbeat(&mut self, id: PeerId, heartbeat: Heartbeat) {
+        let now = self.now;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(session) = &mut peer.session else { return };
+        if let Some(echo) = heartbeat.echo {
+            let trip = micros(now).saturating_sub(echo).saturating_sub(heartbeat.held);
+            session.round_trip = Some(Duration::from_micros(trip));
+        }
+        let behind = session.peer_routes.seq;
+        session.peer_routes = heartbeat.routes;
+        session.heartbeat = Some((heartbeat, now));
+        // Control frames keep their order: what the peer announced before this heartbeat has been applied. Whatever
+        // differs now was lost or went wrong.
+        let held = peer.replica.position();
+        let differs = held != Some(heartbeat.routes) && !peer.replica.is_loading();
+        let stuck = behind == heartbeat.routes.seq || held.is_none_or(|held| held.seq == heartbeat.routes.seq);
+        if differs && stuck && !session.resuming {
+            self.ask_for_routes(id);
+        }
+        self.on_confirmation(id, heartbeat.holds);
+        self.check_synced(id);
+    }
+
+    /// Anything heard proves that the peer lives.
+    pub(super) fn heard(&mut self, connection: ConnectionId, bytes: usize) {
+        let Some(Owner::Peer(id)) = self.connections.get(&connection) else { return };
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        peer.bytes_in += bytes as u64;
+        if let Some(session) = &mut peer.session {
+            session.heard = self.now;
+        }
+    }
+
+    pub(super) fn on_silence(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return };
+        let patience = link.config.heartbeat * 3;
+        let (due, connection) = (session.heard + patience, session.connection);
+        if due > self.now {
+            // Moved here and not with each frame: a frame costs no timer.
+            return self.timers.set(Timer::Silence(id), due);
+        }
+        self.close(connection, CloseCode::Timeout, &format!("nothing was heard for {patience:?}"));
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,326 @@
+//! The node: every decision of a linker, as one state machine without clock, thread, socket or randomness of its own.
+//!
+//! One door in, one drain out, one deadline:
+//!
+//! ```text
+//!  wait for an input or the deadline --> node.handle(now, input) --> node.poll_output() until None --> node.poll_timeout()
+//! ```
+//!
+//! ```text
+//!              host A        Node A         link A         wire    link B         Node B             host B
+//!  1 interest                 routes.apply   <-- Frame      <====   <-- Transmit   routes.insert      <-- subscribe
+//!  2 message    publish -->   match          Transmit -->   ====>   Frame -->      dedup              Deliver -->
+//!  3 repair     Timeout -->   digest         Transmit -->   ====>   Frame -->      what A lacks:      sent as row 1
+//! ```
+//!
+//! Row 1 is in `routing.rs`, row 2 in `messages.rs` (its first step in `publisher.rs`), row 3 in `liveness.rs`. How
+//! connections come to be is in `dialling.rs` and `handshake.rs`.
+
+mod changes;
+mod dialling;
+mod handshake;
+mod input;
+mod liveness;
+mod messages;
+mod publisher;
+mod rng;
+mod routing;
+mod status;
+mod timers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+pub use input::{ConnectionId, DialId, Input, Output, PeerId, Ticket};
+pub use publisher::{Offered, Published, Publisher};
+
+use self::{handshake::Greeting, publisher::Gates, timers::Timers};
+pub(crate) use self::{publisher::Gate, rng::Rng};
+use crate::{
+    index::SharedIndex,
+    link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase},
+    topic::TopicFilter,
+    transport::Class,
+    wire::{Close, CloseCode, Frame, Limits, encode},
+};
+
+/// The settings of a node.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// Its name in that cluster.
+    pub node: NodeName,
+    /// How often it has been started before, if somebody keeps count on disk; else 0.
+    pub starts: u64,
+    /// Ordered message streams per peer, 1 to 255. More lanes let more publishers go on when one has to wait.
+    pub lanes: u8,
+    /// What it takes from a peer at most.
+    pub limits: Limits,
+    /// Most connections that have not said who they are.
+    pub max_strangers: usize,
+    /// Most nodes of one peer cluster.
+    pub max_peers: usize,
+    /// Changes of the route set that are kept for a quick resume, per link.
+    pub route_ring: usize,
+    /// Shortest time between two route frames to one peer: what comes meanwhile goes into one.
+    pub route_batch: Duration,
+}
+
+impl NodeConfig {
+    /// The defaults for a node of a cluster.
+    pub fn new(cluster: ClusterName, node: NodeName) -> Self {
+        Self {
+            cluster,
+            node,
+            starts: 0,
+            lanes: 8,
+            limits: Limits::default(),
+            max_strangers: 64,
+            max_peers: 32,
+            route_ring: 65_536,
+            route_batch: Duration::from_millis(5),
+        }
+    }
+}
+
+/// The state machine of one broker node.
+///
+/// Mutate once with [`handle`](Self::handle) or one of the link calls, then drain [`poll_output`](Self::poll_output)
+/// until it is empty, then wait until [`poll_timeout`](Self::poll_timeout).
+pub struct Node {
+    config: NodeConfig,
+    rng: Rng,
+    nonce: u64,
+    links: BTreeMap<LinkId, Link>,
+    names: BTreeMap<ClusterName, LinkId>,
+    next_link: u32,
+    peers: BTreeMap<PeerId, Peer>,
+    next_peer: u32,
+    connections: BTreeMap<ConnectionId, Owner>,
+    dials: BTreeMap<DialId, LinkId>,
+    next_dial: u32,
+    /// Every filter that a local client is subscribed to.
+    interest: BTreeSet<TopicFilter>,
+    table: SharedIndex<PeerId>,
+    table_changed: bool,
+    gates: Arc<ArcSwap<Gates>>,
+    timers: Timers<Timer>,
+    outputs: VecDeque<Output>,
+    /// Peers that may have something to send.
+    dirty: BTreeSet<PeerId>,
+    now: Duration,
+}
+
+/// To whom a connection belongs.
+enum Owner {
+    /// Nobody has greeted on it yet, or the answer to our greeting is still to come.
+    Greeting(Greeting),
+    Peer(PeerId),
+}
+
+/// Deadlines, by their reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The pause before the next attempt is over.
+    Dial(LinkId),
+    /// The handshake takes too long.
+    Handshake(ConnectionId),
+    /// It is time to say that we live.
+    Heartbeat(PeerId),
+    /// Nothing was heard for too long.
+    Silence(PeerId),
+    /// Changes of the route set have been collected for long enough.
+    Routes(PeerId),
+    /// A peer has been away for too long.
+    Retention(PeerId),
+    /// Expired messages are to be taken out of the queue.
+    Sweep(PeerId),
+}
+
+impl Node {
+    /// A node without links. `seed` is its only source of randomness: nonces, keys and jitter come from it.
+    pub fn new(config: NodeConfig, seed: [u8; 32]) -> Self {
+        let word = |at: usize| seed[at..at + 8].iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+        let mut rng = Rng::new(word(0) ^ word(8).rotate_left(17));
+        let nonce = word(16) ^ rng.next();
+        Self {
+            config,
+            rng,
+            nonce,
+            links: BTreeMap::new(),
+            names: BTreeMap::new(),
+            next_link: 0,
+            peers: BTreeMap::new(),
+            next_peer: 0,
+            connections: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            next_dial: 0,
+            interest: BTreeSet::new(),
+            table: SharedIndex::new(word(24)),
+            table_changed: false,
+            gates: Arc::default(),
+            timers: Timers::new(),
+            outputs: VecDeque::new(),
+            dirty: BTreeSet::new(),
+            now: Duration::ZERO,
+        }
+    }
+
+    /// The handle with which the host's threads publish.
+    pub fn publisher(&self) -> Publisher {
+        Publisher { routes: self.table.reader(), gates: self.gates.clone(), lanes: self.config.lanes }
+    }
+
+    /// Lets something happen at `now`, a time since any fixed start that never goes back.
+    pub fn handle(&mut self, now: Duration, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Interest(changes) => self.on_interest(changes),
+            Input::Publish(offered) => self.on_publish(offered),
+            Input::Connected { connection, dial, identity, channels } => {
+                self.on_connected(connection, dial, identity, channels);
+            }
+            Input::DialFailed { dial, error } => self.on_dial_failed(dial, &error),
+            Input::Refused { identity, reason } => self.on_refused(&identity, &reason),
+            Input::Frame { connection, frame } => self.on_frame(connection, frame),
+            Input::Sent { connection, class, bytes } => self.on_sent(connection, class, bytes),
+            Input::Lost { connection, reason } => self.on_lost(connection, &reason),
+            Input::Delivered { peer, ticket, refused } => self.on_delivered(peer, ticket, refused),
+            Input::Timeout => self.on_timeout(),
+        }
+    }
+
+    /// What is to be done next, or `None` when all is done for now.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            if self.table_changed {
+                self.table_changed = false;
+                self.table.publish();
+            }
+            let peer = self.dirty.pop_first()?;
+            self.flush(peer);
+        }
+    }
+
+    /// When [`Input::Timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    fn on_timeout(&mut self) {
+        while let Some(timer) = self.timers.pop(self.now) {
+            match timer {
+                Timer::Dial(link) => self.dial(link),
+                Timer::Handshake(connection) => {
+                    let patience = "the handshake took too long";
+                    self.close(connection, CloseCode::Timeout, patience);
+                }
+                Timer::Heartbeat(peer) => self.send_heartbeat(peer),
+                Timer::Silence(peer) => self.on_silence(peer),
+                Timer::Routes(peer) => drop(self.dirty.insert(peer)),
+                Timer::Retention(peer) => self.retire(peer),
+                Timer::Sweep(peer) => self.sweep(peer),
+            }
+        }
+    }
+
+    fn on_frame(&mut self, connection: ConnectionId, bytes: Bytes) {
+        let length = bytes.len();
+        let frame = match crate::wire::decode(bytes, &self.config.limits) {
+            Ok(frame) => frame,
+            Err(error) => return self.close(connection, error.close_code(), &error.to_string()),
+        };
+        self.heard(connection, length);
+        match self.connections.get(&connection) {
+            None => {}
+            Some(Owner::Greeting(_)) => self.on_greeting_frame(connection, frame),
+            Some(Owner::Peer(peer)) => {
+                let peer = *peer;
+                self.on_peer_frame(connection, peer, frame);
+            }
+        }
+    }
+
+    fn on_peer_frame(&mut self, connection: ConnectionId, peer: PeerId, frame: Frame) {
+        let live = self.session(peer).is_some_and(|session| session.phase == Phase::Live);
+        match frame {
+            Frame::Close(close) => self.on_close(connection, &close),
+            Frame::Unknown { .. } => {}
+            Frame::Batch(batch) if !live => self.on_early_batch(connection, peer, batch),
+            Frame::Ready(ready) if !live => self.on_ready(connection, peer, ready),
+            _ if !live => self.close(connection, CloseCode::Protocol, "a frame came before READY"),
+            Frame::Heartbeat(heartbeat) => self.on_heartbeat(peer, heartbeat),
+            Frame::RouteResume(holds) => self.on_route_resume(peer, holds),
+            Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta),
+            Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part),
+            Frame::RouteAck(position) => self.on_route_ack(peer, position),
+            Frame::Batch(batch) => self.on_batch(connection, peer, batch),
+            Frame::Ack(ack) => self.on_ack(connection, peer, &ack),
+            Frame::Hello(_) => self.close(connection, CloseCode::Protocol, "a second HELLO came"),
+            Frame::Ready(_) => self.close(connection, CloseCode::Protocol, "a second READY came"),
+        }
+    }
+
+    /// Sends what a peer may have waiting: routes, acknowledgements, messages.
+    fn flush(&mut self, peer: PeerId) {
+        self.flush_routes(peer);
+        self.flush_acks(peer);
+        self.flush_messages(peer);
+    }
+
+    fn send(&mut self, connection: ConnectionId, frame: &Frame) {
+        self.transmit(connection, Class::Control, encode(frame));
+    }
+
+    fn transmit(&mut self, connection: ConnectionId, class: Class, frame: Bytes) {
+        let length = frame.len();
+        if let Some(Owner::Peer(id)) = self.connections.get(&connection)
+            && let Some(peer) = self.peers.get_mut(id)
+        {
+            peer.bytes_out += length as u64;
+            if let Some(session) = &mut peer.session {
+                *session.queued(class) += length;
+            }
+        }
+        self.outputs.push_back(Output::Transmit { connection, class, frame });
+    }
+
+    fn on_sent(&mut self, connection: ConnectionId, class: Class, bytes: usize) {
+        let Some(Owner::Peer(id)) = self.connections.get(&connection) else { return };
+        let id = *id;
+        if let Some(session) = self.session_mut(id) {
+            let queued = session.queued(class);
+            *queued = queued.saturating_sub(bytes);
+            self.dirty.insert(id);
+        }
+    }
+
+    /// Refuses or ends a connection from this side, and says why to the peer and in the status.
+    fn close(&mut self, connection: ConnectionId, code: CloseCode, reason: &str) {
+        self.send(connection, &Frame::Close(Close { code, reason: reason.to_owned() }));
+        self.outputs.push_back(Output::Close { connection });
+        self.gone(connection, Some(code), &format!("closed here: {reason}"));
+    }
+
+    fn session(&self, peer: PeerId) -> Option<&crate::link::Session> {
+        self.peers.get(&peer)?.session.as_ref()
+    }
+
+    fn session_mut(&mut self, peer: PeerId) -> Option<&mut crate::link::Session> {
+        self.peers.get_mut(&peer)?.session.as_mut()
+    }
+
+    fn backoff(config: &crate::link::LinkConfig) -> Backoff {
+        Backoff::new(config.retry_first, config.retry_max)
+    }
+}

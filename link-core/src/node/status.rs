@@ -1,0 +1,57 @@
+//! What an operator sees.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::{Node, PeerId};
+use crate::link::{Link, LinkState, LinkStatus, PeerStatus};
+
+impl Node {
+    /// The status of every link, ordered by name.
+    pub fn links(&self, now: Duration) -> Vec<LinkStatus> {
+        self.names.values().filter_map(|id| self.links.get(id)).map(|link| self.link_status(now, link)).collect()
+    }
+
+    fn link_status(&self, now: Duration, link: &Link) -> LinkStatus {
+        let peers: Vec<PeerStatus> = link.peers.iter().filter_map(|id| self.peer_status(now, link, *id)).collect();
+        let best = peers.iter().filter(|peer| peer.state != LinkState::Down).max_by_key(|p| p.state == LinkState::Live);
+        let (state, reason, since) = match best {
+            Some(peer) if link.config.enabled => (peer.state, peer.reason.clone(), peer.since),
+            _ => (link.state, link.reason.clone(), now.saturating_sub(link.since)),
+        };
+        LinkStatus {
+            name: link.name.clone(),
+            state,
+            reason,
+            since,
+            attempts: link.backoff.failures(),
+            last_refusal: link.last_refusal.clone(),
+            hidden_routes: link.log.hidden(),
+            peers,
+        }
+    }
+
+    fn peer_status(&self, now: Duration, link: &Link, id: PeerId) -> Option<PeerStatus> {
+        let peer = self.peers.get(&id)?;
+        let session = peer.session.as_ref();
+        let mut ledger = peer.outbox.ledger();
+        ledger.refused_full = peer.gate.refused.load(Ordering::Relaxed);
+        Some(PeerStatus {
+            node: peer.node.clone(),
+            state: peer.state,
+            reason: peer.reason.clone(),
+            since: now.saturating_sub(peer.since),
+            address: session.map(|session| session.address.clone()).unwrap_or_default(),
+            announced: link.log.position(),
+            confirmed: session.and_then(|session| session.routes.confirmed),
+            held: peer.replica.position(),
+            in_sync: self.in_sync(id),
+            round_trip: session.and_then(|session| session.round_trip),
+            lag: peer.outbox.oldest().map_or(Duration::ZERO, |at| now.saturating_sub(at)),
+            queued_bytes: peer.gate.budget.used(),
+            sent: ledger,
+            received: peer.inbox.ledger(),
+            bytes_out: peer.bytes_out,
+            bytes_in: peer.bytes_in,
+        })
+    }
+}
