@@ -28,11 +28,13 @@
 
 mod budget;
 mod inbox;
+mod lane;
 mod ledger;
 mod outbox;
+mod queue;
 mod window;
 
-pub use budget::{Budget, Overflow};
+pub use budget::{Budget, MESSAGE_OVERHEAD, Overflow, cost};
 pub use inbox::{Inbox, InboxFault, Received};
 pub use ledger::{Dropped, Ledger, ReceivedLedger};
 pub use outbox::{Outbox, OutboxFault};
