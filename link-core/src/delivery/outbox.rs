@@ -149,11 +149,10 @@ impl Outbox {
                 } else {
                     (None, Stop::Empty)
                 };
-                if stop != Stop::Window {
-                    turn = (turn + 1) % lanes.len();
-                } else if frame.is_none() {
+                if frame.is_none() && stop == Stop::Window {
                     return None;
                 }
+                turn = (turn + 1) % lanes.len();
                 if let Some(frame) = frame {
                     return Some((lane, frame));
                 }
