@@ -1,5 +1,6 @@
 //! Both ends of a link over a connection that is cut at any point: exactly once, in order, nothing lost, and ledgers
 //! that agree to the message.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

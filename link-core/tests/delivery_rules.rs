@@ -1,5 +1,6 @@
 //! The rules of delivery, one by one: what each end refuses, and what survives a lost connection, a restart of either
 //! side, a full outbox and a large message.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{sync::Arc, time::Duration};
 
