@@ -202,8 +202,11 @@ fn places_below_the_watermark_are_duplicates() {
     let overlap = vec![message(b"a"), Entry::Skip { count: 3 }, message(b"b")];
     assert_eq!(take(&mut inbox, batch(1, overlap)), [b"b"]);
     assert_eq!(take(&mut inbox, batch(3, vec![message(b"x")])), [b""; 0], "a skipped place does not come back");
+    assert_eq!(take(&mut inbox, batch(5, vec![message(b"b")])), [b""; 0], "nor does the last one");
+    assert_eq!(take(&mut inbox, batch(1, vec![message(b"a"), Entry::Skip { count: 1 }])), [b""; 0]);
+    assert_eq!(inbox.watermarks(), [mark(0, 5)], "an old skip does not take it back");
     let ledger = inbox.ledger();
-    assert_eq!((ledger.received, ledger.duplicates, ledger.skipped), (2, 2, 3));
+    assert_eq!((ledger.received, ledger.duplicates, ledger.skipped), (2, 4, 3));
     assert!(inbox.acks().is_empty(), "the host holds the first");
     inbox.finish(0, 1, None);
     assert_eq!(inbox.acks(), [ack(0, 4)], "skips behind it are done with it");
@@ -396,6 +399,20 @@ fn lanes_take_turns_and_batches_are_bounded() {
     assert!((200..=64 * 1024 / 200).contains(&batch.entries.len()), "{}", batch.entries.len());
 }
 
+#[test]
+fn the_window_is_used_to_the_last_byte_and_no_further() {
+    let mut sender = Sender::new(1);
+    sender.outbox.resume(None, 100, FRAME).unwrap();
+    for length in [50, 50, 1] {
+        sender.push(0, AtLeastOnce, &vec![1; length]);
+    }
+    assert_eq!(sender.fill().unwrap().entries.len(), 2);
+    assert_eq!(sender.fill(), None);
+    sender.outbox.ack(&ack(0, 1)).unwrap();
+    sender.push(0, AtLeastOnce, &[1; 50]);
+    assert_eq!(sender.fill().unwrap().entries.len(), 1, "50 + 1 + 50 is over it");
+}
+
 /// Without its turn kept, small messages of another lane would take every byte of the window that comes free.
 #[test]
 fn a_large_message_is_not_overtaken_for_ever() {
@@ -427,13 +444,15 @@ fn a_message_larger_than_the_frames_of_the_peer_is_dropped() {
     sender.push(0, AtLeastOnce, &vec![1; most + 1]);
     sender.push(0, AtLeastOnce, &vec![2; most]);
     let mut inbox = inbox(&sender);
-    let mut taken = Vec::new();
+    let (mut taken, mut batches) = (Vec::new(), 0);
     while let Some((_, frame)) = sender.outbox.fill(NOW, 64 * 1024, |_| true) {
         assert!(frame.len() <= 1000);
         let Frame::Batch(batch) = decode(frame, &Limits::default()).unwrap() else { panic!("not a batch") };
         taken.extend(take(&mut inbox, batch));
+        batches += 1;
     }
     assert_eq!(taken, [vec![2; most]]);
+    assert_eq!(batches, 2, "the skip before it went alone, to be sure");
     assert_eq!(sender.outbox.ledger().dropped.too_large, 1);
 }
 

@@ -163,3 +163,29 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sweeping_keeps_order_count_and_bytes() {
+        let (mut queue, mut ledger) = (Queue::default(), Ledger { queued: 1000, ..Ledger::default() });
+        for seq in 1..=1000 {
+            let expires = if seq % 5 == 0 { NEVER } else { 7 };
+            queue.push_back(Slot::new(seq, Bytes::from_static(b"abc"), QoS::AtLeastOnce, expires, 0));
+        }
+        let mut ends = 0;
+        for _ in 0..100 {
+            ends += usize::from(queue.sweep(7, &mut 30, &mut ledger).1);
+            assert_eq!((queue.len(), queue.bytes()), (ledger.queued as usize, ledger.queued * cost(3)));
+            assert!(queue.front().is_some_and(|front| !front.gone));
+        }
+        assert!(ends > 1);
+        assert_eq!(ledger.queued, 200);
+        assert!(queue.slots.len() <= 2 * 200 + 64, "most places are given back too");
+        let left: Vec<u64> = std::iter::from_fn(|| queue.pop_front()).map(|slot| slot.seq).collect();
+        assert_eq!(left, (1..=200).map(|n| n * 5).collect::<Vec<_>>());
+        assert_eq!(queue.bytes(), 0);
+    }
+}
