@@ -108,11 +108,8 @@ mod tests {
     }
 
     /// `a/b`, both, `a/#`; computed by another implementation too.
-    const FIXED: [&str; 3] = [
-        "b18d91633a825033ad10b9d374a31cb9",
-        "9c55250fd5cc043a8f6a725b2e6eca7d",
-        "eac793ac9b49b406e259b887b9cbadc4",
-    ];
+    const FIXED: [&str; 3] =
+        ["b18d91633a825033ad10b9d374a31cb9", "9c55250fd5cc043a8f6a725b2e6eca7d", "eac793ac9b49b406e259b887b9cbadc4"];
 
     proptest! {
         #[test]

@@ -164,6 +164,11 @@ impl RouteReplica {
         if to.seq < held.seq || *to == held {
             return Ok(Vec::new());
         }
+        if to.seq == held.seq {
+            // Two sets at one point of one life: no changes lead from one to the other.
+            self.proof = None;
+            return Err(RouteFault::Digest { seq: to.seq });
+        }
         if *from > held.seq {
             return Err(RouteFault::Gap { from: *from, held: held.seq });
         }

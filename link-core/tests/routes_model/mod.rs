@@ -106,13 +106,17 @@ pub fn apply(set: &mut Set, ops: &[RouteOp]) {
 /// A writer, and the set at each point of its history.
 pub struct Writer {
     pub log: RouteLog,
+    /// The same log with all of its changes.
+    whole: RouteLog,
     pub interest: Set,
     pub history: BTreeMap<(Incarnation, u64), Set>,
 }
 
 impl Writer {
+    /// Of a log that is still empty.
     pub fn new(log: RouteLog) -> Self {
-        let mut writer = Self { log, interest: Set::new(), history: BTreeMap::new() };
+        let whole = whole(&log);
+        let mut writer = Self { log, whole, interest: Set::new(), history: BTreeMap::new() };
         writer.note(0, Set::new());
         writer
     }
@@ -128,11 +132,11 @@ impl Writer {
         };
         let filters: Set = filters.iter().cloned().collect();
         let changes: Vec<InterestChange> = filters.iter().map(toggle).collect();
-        self.step(|writer| writer.log.apply(&changes));
+        self.step(|log, _| log.apply(&changes));
     }
 
     pub fn set_imports(&mut self, imports: Vec<TopicFilter>) {
-        self.step(|writer| writer.log.set_imports(imports, &writer.interest));
+        self.step(|log, interest| log.set_imports(imports.clone(), interest));
     }
 
     /// A new life, in which only those of `kept` are still subscribed.
@@ -141,9 +145,10 @@ impl Writer {
         let imports = self.log.imports().to_vec();
         self.interest = std::mem::take(&mut self.interest).into_iter().filter(kept).collect();
         self.log = RouteLog::new(life(counter), key, imports, ring);
+        self.whole = whole(&self.log);
         self.note(0, Set::new());
         let changes: Vec<_> = self.interest.iter().cloned().map(InterestChange::Added).collect();
-        self.step(|writer| writer.log.apply(&changes));
+        self.step(|log, _| log.apply(&changes));
     }
 
     /// The set at a point, which must be one of this writer's.
@@ -155,11 +160,13 @@ impl Writer {
         self.log.announced().cloned().collect()
     }
 
-    fn step(&mut self, step: impl FnOnce(&mut Self)) {
+    fn step(&mut self, step: impl Fn(&mut RouteLog, &Set)) {
         let from = self.log.position().seq;
         let mut set = self.now();
-        step(self);
-        for (seq, op) in (from + 1..).zip(ops_since(&self.log, from)) {
+        step(&mut self.log, &self.interest);
+        step(&mut self.whole, &self.interest);
+        assert_eq!(self.log.position(), self.whole.position(), "the same calls make the same log");
+        for (seq, op) in (from + 1..).zip(ops_since(&self.whole, from)) {
             apply(&mut set, &[op]);
             self.note(seq, set.clone());
         }
@@ -169,6 +176,10 @@ impl Writer {
     fn note(&mut self, seq: u64, set: Set) {
         self.history.insert((self.log.position().incarnation, seq), set);
     }
+}
+
+fn whole(log: &RouteLog) -> RouteLog {
+    RouteLog::new(log.position().incarnation, *log.key(), log.imports().to_vec(), usize::MAX)
 }
 
 /// A match table that is told changes only, and refuses one that is no change.
