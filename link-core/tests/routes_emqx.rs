@@ -1,5 +1,6 @@
 //! The acceptance list of the reference, as far as it is about route sets, and the vectors recorded from a real EMQX
 //! node.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it is wrong")]
 
 mod routes_model;
 
