@@ -331,7 +331,8 @@ impl Shared {
     }
 
     pub(super) fn reconcile(&self, since: Moment, subscriptions: Vec<(String, TopicFilter)>) {
-        self.subscriptions().reconcile(since, subscriptions);
+        let snapshot = subscriptions.into_iter().collect();
+        self.subscriptions().reconcile(since, snapshot);
         self.wake.notify_one();
     }
 

@@ -12,7 +12,7 @@
 //! one subscriber at the last drain. Changes that undo each other between two drains do not appear, so what waits to be
 //! drained is never more than the filters that differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 
@@ -38,8 +38,14 @@ pub struct Subscriptions {
     counts: HashMap<TopicFilter, usize, foldhash::fast::RandomState>,
     /// Filters whose interest differs from what was drained last, with what it was then.
     pending: BTreeMap<TopicFilter, bool>,
+    /// Who left, and in which call; the latest [`MAX_LEFT`], from the first [`Moment`] on.
+    left: VecDeque<(u64, Box<str>)>,
+    watched: bool,
     calls: u64,
 }
+
+/// Most subscribers whose leaving is remembered, for the snapshots that are on their way.
+const MAX_LEFT: usize = 16_384;
 
 #[derive(Debug, Default)]
 struct Subscriber {
@@ -51,6 +57,23 @@ struct Subscriber {
 /// A moment in the history of a [`Subscriptions`], from before a snapshot was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(u64);
+
+/// Every subscription that exists at one moment. Making one is the sorting, which needs no access to the
+/// [`Subscriptions`] that it will replace.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot(BTreeMap<String, BTreeSet<TopicFilter>>);
+
+impl FromIterator<(String, TopicFilter)> for Snapshot {
+    fn from_iter<I: IntoIterator<Item = (String, TopicFilter)>>(subscriptions: I) -> Self {
+        let mut truth: BTreeMap<String, BTreeSet<TopicFilter>> = BTreeMap::new();
+        for (subscriber, filter) in subscriptions {
+            if !is_reserved(&filter) {
+                truth.entry(subscriber).or_default().insert(filter);
+            }
+        }
+        Self(truth)
+    }
+}
 
 impl Subscriptions {
     /// Nobody is subscribed to anything.
@@ -82,6 +105,7 @@ impl Subscriptions {
         let removed = record.filters.remove(filter);
         if record.filters.is_empty() {
             self.subscribers.remove(subscriber);
+            self.leave(subscriber.into());
         }
         if removed {
             self.count(filter, false);
@@ -91,6 +115,7 @@ impl Subscriptions {
     /// A subscriber is gone with all its filters.
     pub fn remove_subscriber(&mut self, subscriber: &str) {
         self.calls += 1;
+        self.leave(subscriber.into());
         if let Some(record) = self.subscribers.remove(subscriber) {
             for filter in &record.filters {
                 self.count(filter, false);
@@ -99,36 +124,50 @@ impl Subscriptions {
     }
 
     /// Marks the moment before a snapshot of the truth is taken.
-    pub fn moment(&self) -> Moment {
+    pub fn moment(&mut self) -> Moment {
+        self.watched = true;
         Moment(self.calls)
     }
 
     /// Replaces all that is known by `snapshot`, taken after `since`. A subscriber that was touched after `since` keeps
-    /// what it has: the snapshot may be older.
-    pub fn reconcile(&mut self, since: Moment, snapshot: impl IntoIterator<Item = (String, TopicFilter)>) {
-        let mut truth: BTreeMap<String, BTreeSet<TopicFilter>> = BTreeMap::new();
-        for (subscriber, filter) in snapshot {
-            if !is_reserved(&filter) {
-                truth.entry(subscriber).or_default().insert(filter);
+    /// what it has, and one that left does not come back: the snapshot may be older.
+    ///
+    /// Costs one pass over both. If more than 16,384 subscribers left after `since`, some may come back, until the next
+    /// snapshot: to want too much for a while loses no message.
+    pub fn reconcile(&mut self, since: Moment, snapshot: Snapshot) {
+        self.calls += 1;
+        let mut truth = snapshot.0;
+        for (_, name) in self.left.iter().rev().take_while(|(call, _)| *call > since.0) {
+            if !self.subscribers.contains_key(name) {
+                truth.remove(&**name);
             }
         }
-        let known: BTreeMap<Box<str>, u64> =
-            self.subscribers.iter().map(|(name, record)| (name.clone(), record.touched)).collect();
-        for (name, touched) in known {
-            if touched > since.0 {
-                truth.remove(&*name);
+        let mut turned = Vec::new();
+        let mut left = BTreeSet::new();
+        // The order of the hash map does not show: counts add up in any order.
+        for (name, record) in &mut self.subscribers {
+            let wanted = truth.remove(&**name).unwrap_or_default();
+            if record.touched > since.0 || record.filters == wanted {
                 continue;
             }
-            let wanted = truth.get(&*name);
-            let held = self.subscribers.get(&name).map(|record| record.filters.clone()).unwrap_or_default();
-            for filter in held.iter().filter(|filter| !wanted.is_some_and(|wanted| wanted.contains(*filter))) {
-                self.unsubscribe(&name, filter);
+            if wanted.is_empty() {
+                left.insert(name.clone());
             }
+            let held = std::mem::replace(&mut record.filters, wanted);
+            record.touched = self.calls;
+            turned.extend(held.difference(&record.filters).map(|filter| (filter.clone(), false)));
+            turned.extend(record.filters.difference(&held).map(|filter| (filter.clone(), true)));
+        }
+        for name in left {
+            self.subscribers.remove(&name);
+            self.leave(name);
         }
         for (name, filters) in truth {
-            for filter in filters {
-                self.subscribe(&name, &filter);
-            }
+            turned.extend(filters.iter().map(|filter| (filter.clone(), true)));
+            self.subscribers.insert(name.into(), Subscriber { filters, touched: self.calls });
+        }
+        for (filter, add) in turned {
+            self.count(&filter, add);
         }
     }
 
@@ -147,6 +186,16 @@ impl Subscriptions {
     /// Whether nobody is subscribed to anything.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
+    }
+
+    fn leave(&mut self, subscriber: Box<str>) {
+        if !self.watched {
+            return;
+        }
+        if self.left.len() >= MAX_LEFT {
+            self.left.pop_front();
+        }
+        self.left.push_back((self.calls, subscriber));
     }
 
     fn count(&mut self, filter: &TopicFilter, add: bool) {
@@ -173,7 +222,7 @@ impl Subscriptions {
 }
 
 fn is_reserved(filter: &TopicFilter) -> bool {
-    filter.without_share().as_str().split('/').next() == Some("$LINK")
+    filter.levels().next() == Some("$LINK")
 }
 
 #[cfg(test)]
@@ -229,27 +278,83 @@ mod tests {
         table.subscribe("old", &filter("gone"));
         table.subscribe("kept", &filter("kept"));
         let moment = table.moment();
-        let snapshot = vec![("kept".to_owned(), filter("kept")), ("missed".to_owned(), filter("missed"))];
         table.subscribe("late", &filter("late"));
-        table.reconcile(moment, snapshot);
+        table.reconcile(moment, snapshot(&[("kept", "kept"), ("missed", "missed")]));
         let added = |text| InterestChange::Added(filter(text));
         assert_eq!(table.drain(), [added("kept"), added("late"), added("missed")]);
+    }
+
+    #[test]
+    fn who_left_after_a_snapshot_was_begun_does_not_come_back() {
+        let mut table = Subscriptions::new();
+        let old = snapshot(&[("c1", "a"), ("c2", "b"), ("c3", "c"), ("never heard of", "d")]);
+        table.subscribe("c1", &filter("a"));
+        table.subscribe("c2", &filter("b"));
+        table.subscribe("c3", &filter("c"));
+        let moment = table.moment();
+        table.remove_subscriber("c1");
+        table.unsubscribe("c2", &filter("b"));
+        table.remove_subscriber("c3");
+        table.remove_subscriber("never heard of");
+        table.subscribe("c3", &filter("c/again"));
+        table.drain();
+        table.reconcile(moment, old.clone());
+        assert_eq!(table.drain(), []);
+        // A snapshot that was begun later knows better.
+        let moment = table.moment();
+        table.reconcile(moment, old);
+        let added = ["a", "b", "c"].map(|text| InterestChange::Added(filter(text)));
+        let (again, d) = (InterestChange::Removed(filter("c/again")), InterestChange::Added(filter("d")));
+        assert_eq!(table.drain(), added.into_iter().chain([again, d]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_older_snapshot_does_not_undo_a_newer_one() {
+        let mut table = Subscriptions::new();
+        table.subscribe("c1", &filter("a"));
+        table.subscribe("c2", &filter("b"));
+        let (older, newer) = (table.moment(), table.moment());
+        table.reconcile(newer, snapshot(&[("c1", "x"), ("c3", "c")]));
+        table.drain();
+        table.reconcile(older, snapshot(&[("c1", "a"), ("c2", "b")]));
+        assert_eq!(table.drain(), []);
+    }
+
+    #[test]
+    fn who_left_is_remembered_within_limits() {
+        let mut table = Subscriptions::new();
+        table.remove_subscriber("before any snapshot");
+        assert!(table.left.is_empty());
+        table.moment();
+        (0..MAX_LEFT + 10).for_each(|n| table.remove_subscriber(&n.to_string()));
+        assert_eq!(table.left.len(), MAX_LEFT);
+    }
+
+    fn snapshot(pairs: &[(&str, &str)]) -> Snapshot {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), filter(text))).collect()
     }
 
     proptest! {
         #[test]
         fn drained_changes_add_up_to_the_filters_with_a_subscriber(
-            calls in prop::collection::vec((0u8..4, 0u8..3, 0u8..4), 0..200)
+            calls in prop::collection::vec((0u8..6, 0u8..3, 0u8..4), 0..200)
         ) {
             let mut table = Subscriptions::new();
             let mut model: BTreeSet<(u8, u8)> = BTreeSet::new();
             let mut drained: BTreeSet<String> = BTreeSet::new();
+            let mut begun = None;
             for (call, client, name) in calls {
                 let (client_id, f) = (client.to_string(), filter(&name.to_string()));
                 match call {
                     0 => { table.subscribe(&client_id, &f); model.insert((client, name)); }
                     1 => { table.unsubscribe(&client_id, &f); model.remove(&(client, name)); }
                     2 => { table.remove_subscriber(&client_id); model.retain(|(c, _)| *c != client); }
+                    3 => begun = Some((table.moment(), model.clone())),
+                    // A snapshot of what was true when it was begun: nothing was missed, so it changes nothing.
+                    4 => if let Some((moment, then)) = begun.take() {
+                        let then = then.into_iter().map(|(c, name): (u8, u8)| (c.to_string(), filter(&name.to_string())));
+                        table.reconcile(moment, then.collect());
+                    },
                     _ => for change in table.drain() {
                         match change {
                             InterestChange::Added(f) => prop_assert!(drained.insert(f.as_str().to_owned())),

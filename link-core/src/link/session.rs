@@ -61,6 +61,14 @@ impl Session {
         self.phase == Phase::Live
     }
 
+    /// The peer's route set has been at this point. A part of a longer way there does not take back what the peer has
+    /// said already.
+    pub(crate) fn peer_reached(&mut self, routes: RoutePosition) {
+        if routes.seq >= self.peer_routes.seq {
+            self.peer_routes = routes;
+        }
+    }
+
     /// Bytes of a class that the transport has not taken yet.
     pub(crate) fn queued(&mut self, class: Class) -> &mut usize {
         match class {

@@ -12,7 +12,7 @@ use crate::{
 const CONTROL_AHEAD: usize = 256 * 1024;
 /// Digests that may be wrong in one session before it ends.
 const MAX_ROUTE_FAULTS: u32 = 3;
-/// Most bytes of filters in one part of a snapshot.
+/// Most bytes of filters in one part of a snapshot and in one delta.
 const PART: usize = 64 * 1024;
 
 impl Node {
@@ -28,9 +28,7 @@ impl Node {
         for id in links {
             let Some(link) = self.links.get_mut(&id) else { continue };
             let before = link.log.position().seq;
-            for change in &changes {
-                link.log.apply(change);
-            }
+            link.log.apply(&changes);
             if link.log.position().seq != before {
                 self.routes_changed(id);
             }
@@ -58,8 +56,8 @@ impl Node {
                 session.routes.sent = link.log.position().seq;
                 session.routes.snapshot = None;
             }
-            Resume::Tail(delta) => {
-                session.routes.sent = delta.from;
+            Resume::Tail { from } => {
+                session.routes.sent = from;
                 session.routes.snapshot = None;
             }
             Resume::Snapshot => session.routes.snapshot = Some(link.log.snapshot()),
@@ -78,7 +76,11 @@ impl Node {
             }
             let connection = session.connection;
             let frame = if let Some(cursor) = &mut session.routes.snapshot {
-                let part = cursor.next_part(PART);
+                let Some(part) = cursor.next_part(&link.log, PART) else {
+                    // The set changed more than the log keeps while it was being sent.
+                    session.routes.snapshot = Some(link.log.snapshot());
+                    continue;
+                };
                 if part.last {
                     session.routes.sent = part.to.seq;
                     session.routes.snapshot = None;
@@ -88,10 +90,12 @@ impl Node {
                 if session.routes.last + batch > now {
                     return self.timers.set_if_clear(Timer::Routes(id), session.routes.last + batch);
                 }
-                match link.log.since(session.routes.sent) {
+                match link.log.since(session.routes.sent, PART) {
                     Some(delta) => {
                         session.routes.sent = delta.to.seq;
-                        session.routes.last = now;
+                        if delta.to.seq == link.log.position().seq {
+                            session.routes.last = now;
+                        }
                         self.timers.clear(Timer::Routes(id));
                         Frame::RouteDelta(delta)
                     }
@@ -114,7 +118,7 @@ impl Node {
     pub(super) fn on_route_delta(&mut self, connection: ConnectionId, id: PeerId, delta: RouteDelta) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
-            session.peer_routes = delta.to;
+            session.peer_reached(delta.to);
         }
         let result = peer.replica.apply_delta(&delta);
         self.applied(connection, id, result);
@@ -123,7 +127,7 @@ impl Node {
     pub(super) fn on_route_snapshot(&mut self, connection: ConnectionId, id: PeerId, part: RouteSnapshot) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
-            session.peer_routes = part.to;
+            session.peer_reached(part.to);
         }
         let result = peer.replica.apply_snapshot(part);
         self.applied(connection, id, result);

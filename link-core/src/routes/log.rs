@@ -1,101 +1,87 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Bound,
+};
 
-use hashbrown::HashMap;
-
-use super::{RouteDigest, RouteKey, SnapshotCursor};
+use super::{RouteDigest, RouteKey, SnapshotCursor, view::View};
 use crate::{
-    index::Trie,
     interest::InterestChange,
     topic::TopicFilter,
-    wire::{Incarnation, RouteDelta, RouteOp, RoutePosition},
+    wire::{Digest, Incarnation, RouteDelta, RouteOp, RoutePosition},
 };
 
 /// The set that this side announces to one peer cluster, and its latest changes. The single writer of that set.
 ///
-/// What is wanted is each filter that local interest and the link's topics have in common, counted by how many pairs
-/// make it. What is announced of it leaves out a filter that another announced one covers (`a/#` hides `a/b`), lazily:
-/// a covered filter that comes later is not announced, one that was announced before its cover stays. When a cover
-/// goes, the filters that it hid are announced before it is withdrawn, so that a reader of the log never misses one.
+/// What is wanted is each filter that local interest and the link's topics have in common, counted by how many filters
+/// of interest make it. What is announced of it leaves out a filter that another announced one covers (`a/#` hides
+/// `a/b`), lazily: a covered filter that comes later is not announced, one that was announced before its cover stays.
+/// When a cover goes, the filters that it hid are announced before it is withdrawn, so that a reader of the log never
+/// misses one.
 ///
 /// One change of interest costs `O(topics · levels · log n)`, and once more for each filter that a withdrawn cover hid.
+/// A kept change costs about 100 bytes; the texts of filters are shared.
 #[derive(Debug)]
 pub struct RouteLog {
     incarnation: Incarnation,
     seq: u64,
     digest: RouteDigest,
-    imports: Vec<TopicFilter>,
-    wanted: HashMap<TopicFilter, usize, foldhash::fast::RandomState>,
-    announced: BTreeSet<TopicFilter>,
-    announced_index: Trie<()>,
-    hidden: Trie<()>,
+    view: View,
     /// The changes `(seq - ring.len(), seq]`.
-    ring: VecDeque<RouteOp>,
+    ring: VecDeque<Change>,
     capacity: usize,
 }
 
+/// One change, and the set's digest and count after it.
+#[derive(Debug)]
+struct Change {
+    op: RouteOp,
+    digest: Digest,
+    count: u64,
+}
+
 /// How a peer's copy is brought up to date.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resume {
     /// It is.
     UpToDate,
-    /// By these changes.
-    Tail(RouteDelta),
+    /// By the changes [since](RouteLog::since) this seq.
+    Tail {
+        /// What the peer holds.
+        from: u64,
+    },
     /// By the whole set.
     Snapshot,
 }
 
+/// Most changes in one delta, well below what a frame may hold.
+const MAX_OPS: usize = 16_384;
+
 impl RouteLog {
     /// An empty log. `imports`: the topics of the link; `ring`: most changes that are kept for a [`Resume::Tail`].
     pub fn new(incarnation: Incarnation, key: RouteKey, imports: Vec<TopicFilter>, ring: usize) -> Self {
-        let seed = u64::from_le_bytes([key.0[0], key.0[1], key.0[2], key.0[3], key.0[4], key.0[5], key.0[6], key.0[7]]);
         Self {
             incarnation,
             seq: 0,
             digest: RouteDigest::new(key),
-            imports,
-            wanted: HashMap::default(),
-            announced: BTreeSet::new(),
-            announced_index: Trie::new(seed),
-            hidden: Trie::new(seed),
+            view: View::new(imports, key.seed()),
             ring: VecDeque::new(),
             capacity: ring,
         }
     }
 
-    /// Takes a change of local interest.
-    pub fn apply(&mut self, change: &InterestChange) {
-        for at in 0..self.imports.len() {
-            match change {
-                InterestChange::Added(filter) => {
-                    if let Some(route) = self.imports[at].intersect(filter) {
-                        self.want(route);
-                    }
-                }
-                InterestChange::Removed(filter) => {
-                    if let Some(route) = self.imports[at].intersect(filter) {
-                        self.unwant(&route);
-                    }
-                }
-            }
-        }
+    /// Takes changes of local interest as one step. The changes of the set that follow are in the log in an order in
+    /// which each addition comes before each removal.
+    pub fn apply(&mut self, changes: &[InterestChange]) {
+        let ops = self.view.apply(changes);
+        self.record(ops);
     }
 
-    /// Changes the topics of the link; `interest` is all local interest. Costs one pass over it. The set moves to its
-    /// new state by ordinary changes, additions first.
-    pub fn set_imports(&mut self, imports: Vec<TopicFilter>, interest: &BTreeSet<TopicFilter>) {
-        let old = std::mem::replace(&mut self.imports, imports);
-        let gained: Vec<TopicFilter> = self.imports.iter().filter(|import| !old.contains(import)).cloned().collect();
-        let lost: Vec<TopicFilter> = old.into_iter().filter(|import| !self.imports.contains(import)).collect();
-        for import in &gained {
-            for route in interest.iter().filter_map(|filter| import.intersect(filter)) {
-                self.want(route);
-            }
-        }
-        for import in &lost {
-            for route in interest.iter().filter_map(|filter| import.intersect(filter)) {
-                self.unwant(&route);
-            }
-        }
+    /// Changes the topics of the link; `interest` is exactly what the applied changes add up to. Costs one pass over
+    /// it. The set moves to its new state by ordinary changes, additions first.
+    pub fn set_imports<'a>(&mut self, imports: Vec<TopicFilter>, interest: impl IntoIterator<Item = &'a TopicFilter>) {
+        let seed = self.key().seed();
+        let ops = self.view.set_imports(imports, interest, seed);
+        self.record(ops);
     }
 
     /// Begins a new life with the same set: peers that hold an older one compare anew.
@@ -104,40 +90,50 @@ impl RouteLog {
         self.ring.clear();
     }
 
-    /// Brings a peer that holds `holds` up to date.
+    /// Says how a peer that holds `holds` is brought up to date. A peer that holds a later life than this log's is
+    /// helped by none of it: [`raise`](Self::raise) above that life first.
     pub fn resume(&self, holds: Option<&RoutePosition>) -> Resume {
-        let now = self.position();
-        match holds {
-            Some(holds) if *holds == now => Resume::UpToDate,
-            // An equal seq with another digest is divergence: only the whole set mends it.
-            Some(holds) if holds.incarnation == self.incarnation && holds.seq < self.seq => {
-                self.since(holds.seq).map_or(Resume::Snapshot, Resume::Tail)
-            }
-            _ => Resume::Snapshot,
+        let Some(holds) = holds.filter(|holds| holds.incarnation == self.incarnation) else { return Resume::Snapshot };
+        if *holds == self.position() {
+            return Resume::UpToDate;
         }
+        let here = holds.seq < self.seq && self.keeps(holds.seq);
+        // The same point with another digest is divergence: only the whole set mends it.
+        let same = self.after(holds.seq).is_none_or(|at| at.digest == holds.digest && at.count == holds.count);
+        if here && same { Resume::Tail { from: holds.seq } } else { Resume::Snapshot }
     }
 
-    /// The net changes after `seq`, at most one for each filter, or `None` if they are no longer kept.
-    pub fn since(&self, seq: u64) -> Option<RouteDelta> {
-        let count = usize::try_from(self.seq.checked_sub(seq)?).ok().filter(|count| *count <= self.ring.len())?;
-        // A filter that appears twice is in or out as its last change says. Additions go first: a withdrawn cover
-        // stands behind what it hid.
+    /// The changes after `seq`, as far as about `max_bytes` of filters go, net: one for each filter, with additions
+    /// first. Always one change at least; where they end says `to`. `None` if they are no longer kept.
+    ///
+    /// A filter that was added and removed again is in it as removed, so that the delta holds from each seq in between.
+    pub fn since(&self, seq: u64, max_bytes: usize) -> Option<RouteDelta> {
+        let mut to = self.position();
         let mut last: BTreeMap<&TopicFilter, bool> = BTreeMap::new();
-        for op in self.ring.range(self.ring.len() - count..) {
-            match op {
-                RouteOp::Add(filter) => last.insert(filter, true),
-                RouteOp::Remove(filter) => last.insert(filter, false),
-            };
+        let mut bytes = 0;
+        for (taken, change) in self.changes_since(seq)?.enumerate() {
+            let (filter, added) = parts(&change.op);
+            bytes += filter.as_str().len() + 4;
+            if taken > 0 && (bytes > max_bytes || taken >= MAX_OPS) {
+                break;
+            }
+            last.insert(filter, added);
+            to = RoutePosition { seq: seq + taken as u64 + 1, digest: change.digest, count: change.count, ..to };
         }
-        let (adds, removes): (Vec<_>, Vec<_>) = last.into_iter().partition(|(_, added)| *added);
-        let ops = adds.into_iter().map(|(filter, _)| RouteOp::Add(filter.clone()));
-        let ops = ops.chain(removes.into_iter().map(|(filter, _)| RouteOp::Remove(filter.clone()))).collect();
-        Some(RouteDelta { from: seq, to: self.position(), ops })
+        // Additions first: a withdrawn cover stands behind what it hid.
+        let adds = last.iter().filter(|(_, added)| **added).map(|(filter, _)| RouteOp::Add((*filter).clone()));
+        let removes = last.iter().filter(|(_, added)| !**added).map(|(filter, _)| RouteOp::Remove((*filter).clone()));
+        Some(RouteDelta { from: seq, to, ops: adds.chain(removes).collect() })
+    }
+
+    /// Whether the changes after `seq` are kept.
+    pub fn keeps(&self, seq: u64) -> bool {
+        self.back(seq).is_some()
     }
 
     /// Begins to send the whole set.
     pub fn snapshot(&self) -> SnapshotCursor {
-        SnapshotCursor::new(self.position(), self.announced.iter().cloned().collect())
+        SnapshotCursor::new(self.position())
     }
 
     /// Where the set stands.
@@ -155,77 +151,64 @@ impl RouteLog {
         self.digest.key()
     }
 
-    /// The topics of the link.
+    /// The topics of the link, without those that another one covers.
     pub fn imports(&self) -> &[TopicFilter] {
-        &self.imports
+        self.view.imports()
     }
 
     /// The announced filters, in order.
     pub fn announced(&self) -> impl Iterator<Item = &TopicFilter> {
-        self.announced.iter()
+        self.view.announced().keys()
     }
 
     /// Number of filters that are wanted and not announced, because an announced one covers them.
     pub fn hidden(&self) -> usize {
-        self.hidden.len()
+        self.view.hidden()
     }
 
-    fn want(&mut self, route: TopicFilter) {
-        let count = self.wanted.entry(route.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            return;
-        }
-        if self.announced_index.covers(&route) {
-            self.hidden.insert(&route, ());
-        } else {
-            self.announce(route);
-        }
+    /// The announced filters behind `after`, in order.
+    pub(super) fn announced_after(&self, after: Option<&TopicFilter>) -> impl Iterator<Item = &TopicFilter> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.view.announced().range::<TopicFilter, _>((from, Bound::Unbounded)).map(|(filter, _)| filter)
     }
 
-    fn unwant(&mut self, route: &TopicFilter) {
-        match self.wanted.get_mut(route) {
-            None => return,
-            Some(count) if *count > 1 => {
-                *count -= 1;
-                return;
+    /// The changes after `seq` one by one, each with whether it is an addition.
+    pub(super) fn ops_since(&self, seq: u64) -> Option<impl Iterator<Item = (&TopicFilter, bool)>> {
+        Some(self.changes_since(seq)?.map(|change| parts(&change.op)))
+    }
+
+    fn changes_since(&self, seq: u64) -> Option<impl Iterator<Item = &Change>> {
+        Some(self.ring.range(self.ring.len() - self.back(seq)?..))
+    }
+
+    /// How many kept changes come after `seq`.
+    fn back(&self, seq: u64) -> Option<usize> {
+        usize::try_from(self.seq.checked_sub(seq)?).ok().filter(|back| *back <= self.ring.len())
+    }
+
+    /// The change that made `seq`, if it is kept.
+    fn after(&self, seq: u64) -> Option<&Change> {
+        self.ring.get(self.ring.len().checked_sub(self.back(seq)?)?.checked_sub(1)?)
+    }
+
+    fn record(&mut self, ops: Vec<RouteOp>) {
+        for op in ops {
+            match &op {
+                RouteOp::Add(filter) => self.digest.add(filter),
+                RouteOp::Remove(filter) => self.digest.remove(filter),
             }
-            Some(_) => drop(self.wanted.remove(route)),
-        }
-        if self.hidden.remove(route, &()) {
-            return;
-        }
-        if !self.announced.contains(route) {
-            return;
-        }
-        self.announced_index.remove(route, &());
-        let mut uncovered: Vec<_> = self.hidden.covered_by(route).map(|(filter, ())| filter).collect();
-        // The widest first, so that one which hides others of them is announced before them.
-        uncovered
-            .sort_by_cached_key(|filter| (!filter.as_str().ends_with('#'), filter.levels().count(), filter.clone()));
-        for filter in uncovered {
-            if !self.announced_index.covers(&filter) {
-                self.hidden.remove(&filter, &());
-                self.announce(filter);
+            self.seq += 1;
+            self.ring.push_back(Change { op, digest: self.digest.digest(), count: self.digest.count() });
+            if self.ring.len() > self.capacity {
+                self.ring.pop_front();
             }
         }
-        self.announced.remove(route);
-        self.digest.remove(route);
-        self.record(RouteOp::Remove(route.clone()));
     }
+}
 
-    fn announce(&mut self, route: TopicFilter) {
-        self.announced_index.insert(&route, ());
-        self.announced.insert(route.clone());
-        self.digest.add(&route);
-        self.record(RouteOp::Add(route));
-    }
-
-    fn record(&mut self, op: RouteOp) {
-        self.seq += 1;
-        self.ring.push_back(op);
-        if self.ring.len() > self.capacity {
-            self.ring.pop_front();
-        }
+fn parts(op: &RouteOp) -> (&TopicFilter, bool) {
+    match op {
+        RouteOp::Add(filter) => (filter, true),
+        RouteOp::Remove(filter) => (filter, false),
     }
 }

@@ -13,13 +13,48 @@
 //!
 //! - a replica that is certified at (incarnation, seq) holds exactly the log's set at that point: every step ends with
 //!   the comparison of a keyed 128-bit digest and of the count;
+//! - a replica never goes back: an older step changes nothing;
 //! - a replica never clears to fill again: additions count at once, removals only in a step whose digest is right;
-//! - a gap, a step of an older life, or a digest that differs changes nothing and asks for a resume.
+//! - a gap, a step of an older life, or a digest that differs changes nothing of what counts and asks for a resume;
+//! - at each seq the set matches every topic that is wanted then: what a cover hid is added before the cover goes.
+//!
+//! `docs/algorithm.md` has them in mathematics, and why they hold.
+//!
+//! ```
+//! use link_core::{
+//!     interest::InterestChange,
+//!     routes::{Resume, RouteKey, RouteLog, RouteReplica},
+//!     topic::TopicFilter,
+//!     wire::Incarnation,
+//! };
+//!
+//! let filter = |text: &'static str| TopicFilter::new(text);
+//! let mut log = RouteLog::new(Incarnation { counter: 1, nonce: 7 }, RouteKey([1; 16]), vec![filter("house/#")?], 1024);
+//! log.apply(&[InterestChange::Added(filter("+/door")?), InterestChange::Added(filter("garden/gate")?)]);
+//! assert_eq!(log.announced().map(TopicFilter::as_str).collect::<Vec<_>>(), ["house/door"]);
+//!
+//! let mut replica = RouteReplica::new(1000);
+//! replica.set_key(*log.key());
+//! assert_eq!(log.resume(replica.position().as_ref()), Resume::Snapshot);
+//! let mut snapshot = log.snapshot();
+//! while let Some(part) = snapshot.next_part(&log, 64 * 1024) {
+//!     replica.apply_snapshot(part)?;
+//! }
+//! log.apply(&[InterestChange::Added(filter("house/window")?)]);
+//! if let Resume::Tail { from } = log.resume(replica.position().as_ref())
+//!     && let Some(delta) = log.since(from, 64 * 1024)
+//! {
+//!     replica.apply_delta(&delta)?;
+//! }
+//! assert_eq!(replica.position(), Some(log.position()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod digest;
 mod log;
 mod replica;
 mod snapshot;
+mod view;
 
 pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};

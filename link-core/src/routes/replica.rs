@@ -10,15 +10,32 @@ use crate::{
 
 /// The exact copy of a peer's route set.
 ///
-/// What counts is `certified ∪ loading`: the set as it was last proven equal, and what has come so far of a snapshot.
-/// A step that can't be proven changes nothing and asks for a resume; what was certified goes on to count.
+/// What counts is `certified ∪ loading ∪ stale`: the set as it was last proven equal, what has come so far of a
+/// snapshot, and what unfinished snapshots before it have brought. Only the first has a position, so a resume never
+/// builds on the others; the next proven step ends them.
+///
+/// ```text
+///             certified   loading   stale        counts     position
+///  (1, 7)     a b                                a b        (1, 7)
+///  part 0     a b         b c                    a b c      (1, 7)
+///  cut        a b                   c            a b c      (1, 7)
+///  part 0     a b         b         c            a b c      (1, 7)
+///  last part  b d                                b d        (2, 9)     c and a end, as the digest proves
+/// ```
+///
+/// A step that can't be proven changes nothing of what counts. Memory: at most `max_routes` certified filters and three
+/// times as many others, whatever the peer sends.
 #[derive(Debug)]
 pub struct RouteReplica {
     key: Option<RouteKey>,
+    /// The latest life of which anything was taken.
+    latest: Option<Incarnation>,
     certified: BTreeSet<TopicFilter>,
-    position: Option<RoutePosition>,
-    digest: Option<RouteDigest>,
+    /// What the certified set is proven to be; `None` while nothing was proven under the peer's key.
+    proof: Option<(RoutePosition, RouteDigest)>,
     loading: Option<Loading>,
+    /// Nothing of it is certified.
+    stale: BTreeSet<TopicFilter>,
     max_routes: usize,
 }
 
@@ -26,11 +43,10 @@ pub struct RouteReplica {
 #[derive(Debug)]
 struct Loading {
     to: RoutePosition,
-    parts: u32,
+    /// Number of the part that is due.
+    next: u32,
     filters: BTreeSet<TopicFilter>,
     digest: RouteDigest,
-    /// What unfinished snapshots before this one brought, and counts until one is finished.
-    stale: BTreeSet<TopicFilter>,
 }
 
 /// A change of what counts.
@@ -42,7 +58,7 @@ pub enum RouteChange {
     Remove(TopicFilter),
 }
 
-/// Why a step could not be taken. The set that counts is as it was.
+/// Why a step could not be taken. What counts is as it was; a snapshot that was under way has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RouteFault {
@@ -54,7 +70,7 @@ pub enum RouteFault {
         /// What is held.
         held: u64,
     },
-    /// The step is of another life than what is held.
+    /// The step is of an earlier life than what is held, or its changes are of a later one.
     #[error("a step of life {came} came, life {held} is held")]
     OtherLife {
         /// The counter of the step's life.
@@ -62,7 +78,8 @@ pub enum RouteFault {
         /// The counter of the held life.
         held: u64,
     },
-    /// The result is not the peer's set.
+    /// The result is not the peer's set. If it was a step of changes, what is held is in doubt: it has no position any
+    /// more, and only a snapshot gives it one.
     #[error("after the step to {seq} the digest or the count differs from the peer's")]
     Digest {
         /// Where the step leads.
@@ -100,9 +117,17 @@ impl RouteFault {
 }
 
 impl RouteReplica {
-    /// Holds nothing yet, and never more than `max_routes` certified routes and as many of a snapshot.
+    /// Holds nothing yet, and never more than `max_routes` certified routes.
     pub fn new(max_routes: usize) -> Self {
-        Self { key: None, certified: BTreeSet::new(), position: None, digest: None, loading: None, max_routes }
+        Self {
+            key: None,
+            latest: None,
+            certified: BTreeSet::new(),
+            proof: None,
+            loading: None,
+            stale: BTreeSet::new(),
+            max_routes,
+        }
     }
 
     /// Takes note of the key of the peer's digests. With another key what is held can't be compared any more; it goes
@@ -110,136 +135,147 @@ impl RouteReplica {
     pub fn set_key(&mut self, key: RouteKey) {
         if self.key != Some(key) {
             self.key = Some(key);
-            self.position = None;
-            self.digest = None;
+            self.proof = None;
+            self.interrupted();
         }
     }
 
     /// A new connection: a snapshot that was not finished will not be. What came of it goes on to count until the next
     /// step that is proven.
     pub fn interrupted(&mut self) {
-        if let Some(loading) = &mut self.loading {
-            loading.parts = u32::MAX;
+        if let Some(loading) = self.loading.take() {
+            self.stale.extend(loading.filters.into_iter().filter(|filter| !self.certified.contains(filter)));
         }
     }
 
-    /// Takes a step of changes.
+    /// Takes a step of changes, and gives the changes of what counts, additions first. A repetition changes nothing.
+    ///
+    /// Net changes of `(from, to]` lead to `to` from every state in between: each filter that they touch gets its value
+    /// at `to`, no other one changed.
     ///
     /// # Errors
-    /// A [`RouteFault`]; nothing has changed then.
+    /// A [`RouteFault`]; nothing of what counts has changed then.
     pub fn apply_delta(&mut self, delta: &RouteDelta) -> Result<Vec<RouteChange>, RouteFault> {
-        let Some((held, mut digest)) = self.position.zip(self.digest) else {
-            return Err(RouteFault::Gap { from: delta.from, held: 0 });
-        };
-        if delta.to.incarnation != held.incarnation {
-            return Err(other_life(delta.to.incarnation, held.incarnation));
+        let RouteDelta { from, to, ops } = delta;
+        let Some((held, mut digest)) = self.proof else { return Err(RouteFault::Gap { from: *from, held: 0 }) };
+        if to.incarnation != held.incarnation {
+            return Err(other_life(to.incarnation, held.incarnation));
         }
-        if delta.to.seq <= held.seq {
-            // A repetition: the state that it leads to is behind.
+        if to.seq < held.seq || *to == held {
             return Ok(Vec::new());
         }
-        if delta.from > held.seq {
-            return Err(RouteFault::Gap { from: delta.from, held: held.seq });
+        if to.seq == held.seq {
+            // Two sets at one point of one life: no changes lead from one to the other.
+            self.proof = None;
+            return Err(RouteFault::Digest { seq: to.seq });
         }
-        // Net changes of (from, to] lead to `to` from every state in between: each filter that they touch gets its
-        // value at `to`, no other one changed.
-        let mut changes = Vec::with_capacity(delta.ops.len());
-        let mut touched = BTreeSet::new();
-        for op in &delta.ops {
-            let (filter, add) = match op {
-                RouteOp::Add(filter) => (filter, true),
-                RouteOp::Remove(filter) => (filter, false),
-            };
-            if !touched.insert(filter) || self.certified.contains(filter) == add {
-                continue;
-            }
-            if add {
-                digest.add(filter);
-                changes.push(RouteChange::Add(filter.clone()));
-            } else {
-                digest.remove(filter);
-                changes.push(RouteChange::Remove(filter.clone()));
+        if *from > held.seq {
+            return Err(RouteFault::Gap { from: *from, held: held.seq });
+        }
+        let (mut adds, mut removes) = (BTreeSet::new(), BTreeSet::new());
+        for op in ops {
+            match op {
+                RouteOp::Add(filter) if !self.certified.contains(filter) && adds.insert(filter) => digest.add(filter),
+                RouteOp::Remove(filter) if self.certified.contains(filter) && removes.insert(filter) => {
+                    digest.remove(filter);
+                }
+                _ => {}
             }
         }
-        if digest.count() > self.max_routes as u64 {
+        if digest.count().max(to.count) > self.max_routes as u64 {
             return Err(RouteFault::TooMany { limit: self.max_routes });
         }
-        if digest.digest() != delta.to.digest || digest.count() != delta.to.count {
-            return Err(RouteFault::Digest { seq: delta.to.seq });
+        if digest.digest() != to.digest || digest.count() != to.count {
+            self.proof = None;
+            return Err(RouteFault::Digest { seq: to.seq });
         }
-        for change in &changes {
-            match change {
-                RouteChange::Add(filter) => drop(self.certified.insert(filter.clone())),
-                RouteChange::Remove(filter) => drop(self.certified.remove(filter)),
-            }
+        self.interrupted();
+        let stale = std::mem::take(&mut self.stale);
+        let news = adds.iter().filter(|filter| !stale.contains(**filter));
+        let mut changes: Vec<_> = news.map(|filter| RouteChange::Add((*filter).clone())).collect();
+        changes.extend(removes.iter().map(|filter| RouteChange::Remove((*filter).clone())));
+        for filter in removes {
+            self.certified.remove(filter);
         }
-        self.position = Some(delta.to);
-        self.digest = Some(digest);
-        Ok(self.settle(changes))
+        self.certified.extend(adds.into_iter().cloned());
+        let ended = stale.into_iter().filter(|filter| !self.certified.contains(filter));
+        changes.extend(ended.map(RouteChange::Remove));
+        self.proof = Some((*to, digest));
+        Ok(changes)
     }
 
-    /// Takes a part of a snapshot. Its filters count at once; what is in no part goes with the last one, if the digest
-    /// is right.
+    /// Takes a part of a snapshot, and gives the changes of what counts, additions first. Its filters count at once;
+    /// what is in no part goes with the last one, if the digest is right. A snapshot of what is behind changes nothing.
     ///
     /// # Errors
-    /// A [`RouteFault`]; what is certified goes on to count, and what came of the snapshot too.
+    /// A [`RouteFault`]; nothing of what counts has changed then.
     pub fn apply_snapshot(&mut self, part: RouteSnapshot) -> Result<Vec<RouteChange>, RouteFault> {
         let Some(key) = self.key else { return Err(RouteFault::NoKey) };
-        if let Some(held) = self.position
-            && part.to.incarnation != held.incarnation
-            && part.to.incarnation.counter <= held.incarnation.counter
+        let RouteSnapshot { to, part: number, last, filters } = part;
+        if let Some(latest) = self.latest.filter(|latest| to.incarnation < *latest) {
+            return Err(other_life(to.incarnation, latest));
+        }
+        if to.count > self.max_routes as u64 {
+            return Err(RouteFault::TooMany { limit: self.max_routes });
+        }
+        if let Some((held, _)) = self.proof
+            && held.incarnation == to.incarnation
+            && (to.seq < held.seq || to == held)
         {
-            return Err(other_life(part.to.incarnation, held.incarnation));
+            return Ok(Vec::new());
         }
-        if part.to.count > self.max_routes as u64 {
-            return Err(RouteFault::TooMany { limit: self.max_routes });
+        if number == 0 {
+            self.interrupted();
         }
-        let mut changes = Vec::new();
-        let expected = match &self.loading {
-            Some(loading) if loading.to == part.to => loading.parts,
-            _ => 0,
-        };
-        if part.part == 0 {
-            let mut stale = BTreeSet::new();
-            if let Some(Loading { filters, stale: older, .. }) = self.loading.take() {
-                stale = older;
-                stale.extend(filters.into_iter().filter(|filter| !self.certified.contains(filter)));
-            }
-            if stale.len() > self.max_routes {
-                // A peer that never finishes does not fill the memory.
-                changes.extend(std::mem::take(&mut stale).into_iter().map(RouteChange::Remove));
-            }
-            let digest = RouteDigest::new(key);
-            self.loading = Some(Loading { to: part.to, parts: 0, filters: BTreeSet::new(), digest, stale });
-        } else if part.part != expected {
-            return Err(RouteFault::Part { came: part.part, expected });
+        let due = self.loading.as_ref().filter(|loading| loading.to == to).map_or(0, |loading| loading.next);
+        if number != due {
+            self.interrupted();
+            return Err(RouteFault::Part { came: number, expected: due });
         }
-        let Some(loading) = &mut self.loading else { return Err(RouteFault::Part { came: part.part, expected: 0 }) };
-        loading.parts = part.part.saturating_add(1);
-        for filter in part.filters {
-            if loading.filters.insert(filter.clone()) {
-                loading.digest.add(&filter);
-                if !self.certified.contains(&filter) && !loading.stale.remove(&filter) {
-                    changes.push(RouteChange::Add(filter));
-                }
+        let empty = || Loading { to, next: 0, filters: BTreeSet::new(), digest: RouteDigest::new(key) };
+        let mut loading = self.loading.take().unwrap_or_else(empty);
+        let mut digest = loading.digest;
+        let mut fresh = BTreeSet::new();
+        for filter in filters {
+            if !loading.filters.contains(&filter) && !fresh.contains(&filter) {
+                digest.add(&filter);
+                fresh.insert(filter);
             }
         }
-        if loading.filters.len() > self.max_routes {
-            return Err(RouteFault::TooMany { limit: self.max_routes });
+        let wrong = digest.count() > to.count || (last && (digest.digest() != to.digest || digest.count() != to.count));
+        if wrong {
+            self.loading = Some(loading);
+            self.interrupted();
+            return Err(RouteFault::Digest { seq: to.seq });
         }
-        if part.last {
-            if loading.digest.digest() != part.to.digest || loading.digest.count() != part.to.count {
-                loading.parts = u32::MAX;
-                return Err(RouteFault::Digest { seq: part.to.seq });
-            }
-            changes.extend(self.commit());
+
+        self.latest = Some(to.incarnation);
+        let counted = |filter: &&TopicFilter| !self.certified.contains(*filter) && !self.stale.contains(*filter);
+        let mut changes: Vec<_> = fresh.iter().filter(counted).cloned().map(RouteChange::Add).collect();
+        loading.filters.append(&mut fresh);
+        loading.digest = digest;
+        loading.next = number.saturating_add(1);
+        if last {
+            changes.extend(self.commit(loading));
+        } else {
+            self.loading = Some(loading);
+            changes.extend(self.limit_stale());
         }
         Ok(changes)
     }
 
-    /// What is held, for HELLO; `None` if nothing is certified under the peer's key.
+    /// Ends all that counts: the peer is gone for good, or its lease is over. A late step of an earlier life goes on to
+    /// be refused.
+    pub fn retire(&mut self) -> Vec<RouteChange> {
+        self.interrupted();
+        self.proof = None;
+        let certified = std::mem::take(&mut self.certified);
+        certified.into_iter().chain(std::mem::take(&mut self.stale)).map(RouteChange::Remove).collect()
+    }
+
+    /// What is held, for HELLO; `None` if nothing is proven under the peer's key.
     pub fn position(&self) -> Option<RoutePosition> {
-        self.position
+        self.proof.map(|(position, _)| position)
     }
 
     /// Whether parts of a snapshot have come and it is not finished.
@@ -249,32 +285,30 @@ impl RouteReplica {
 
     /// All that counts, each filter once.
     pub fn visible(&self) -> impl Iterator<Item = &TopicFilter> {
-        let loading = self.loading.iter().flat_map(|loading| loading.filters.iter().chain(&loading.stale));
-        self.certified.iter().chain(loading.filter(|filter| !self.certified.contains(*filter)))
+        let loaded =
+            |filter: &TopicFilter| self.loading.as_ref().is_some_and(|loading| loading.filters.contains(filter));
+        let loading = self.loading.iter().flat_map(|loading| &loading.filters);
+        let loading = loading.filter(|filter| !self.certified.contains(*filter));
+        self.certified.iter().chain(loading).chain(self.stale.iter().filter(move |filter| !loaded(filter)))
     }
 
     /// The finished snapshot becomes the certified set.
-    fn commit(&mut self) -> Vec<RouteChange> {
-        let Some(loading) = self.loading.take() else { return Vec::new() };
+    fn commit(&mut self, loading: Loading) -> impl Iterator<Item = RouteChange> + '_ {
         let old = std::mem::replace(&mut self.certified, loading.filters);
-        self.position = Some(loading.to);
-        self.digest = Some(loading.digest);
-        let gone = old.into_iter().chain(loading.stale).filter(|filter| !self.certified.contains(filter));
-        gone.map(RouteChange::Remove).collect()
+        self.proof = Some((loading.to, loading.digest));
+        let ended = old.into_iter().chain(std::mem::take(&mut self.stale));
+        ended.filter(|filter| !self.certified.contains(filter)).map(RouteChange::Remove)
     }
 
-    /// A proven step ends what an unfinished snapshot brought.
-    fn settle(&mut self, mut changes: Vec<RouteChange>) -> Vec<RouteChange> {
-        let Some(loading) = self.loading.take() else { return changes };
-        // Of the changes, those that the snapshot had brought already are no news.
-        changes.retain(|change| {
-            !matches!(change, RouteChange::Add(filter)
-            if loading.filters.contains(filter) || loading.stale.contains(filter))
-        });
-        let brought = loading.filters.into_iter().chain(loading.stale);
-        let gone = brought.filter(|filter| !self.certified.contains(filter));
-        changes.extend(gone.map(RouteChange::Remove));
-        changes
+    /// A peer that never finishes does not fill the memory: what it left behind ends.
+    fn limit_stale(&mut self) -> Vec<RouteChange> {
+        if self.stale.len() <= self.max_routes {
+            return Vec::new();
+        }
+        let stale = std::mem::take(&mut self.stale);
+        let loaded =
+            |filter: &TopicFilter| self.loading.as_ref().is_some_and(|loading| loading.filters.contains(filter));
+        stale.into_iter().filter(|filter| !loaded(filter)).map(RouteChange::Remove).collect()
     }
 }
 
