@@ -1,5 +1,6 @@
 //! Cost of the hot path: batches of 200 messages of 256 bytes, and the bodies of the messages.
 #![allow(missing_docs, reason = "criterion_group makes an undocumented function")]
+#![allow(clippy::unwrap_used, reason = "a bench has no one to report to")]
 
 use std::hint::black_box;
 

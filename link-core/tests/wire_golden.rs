@@ -1,6 +1,8 @@
 //! The golden vectors of `docs/protocol.md`: each is what its value encodes to, decodes to its value, and is refused
 //! when it is cut anywhere.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "functions that tests share are tests too")]
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -32,7 +34,7 @@ fn vectors() -> BTreeMap<String, Bytes> {
             } else {
                 let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
                 assert!(digits.len().is_multiple_of(2), "half a byte in {line:?}");
-                let out = bytes.get_mut(name.as_ref().expect("hex before a name")).unwrap();
+                let out = bytes.get_mut(name.as_ref().unwrap()).unwrap();
                 for pair in digits.chunks(2) {
                     out.push(u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
                 }
@@ -59,6 +61,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         cluster: ClusterName::new("us").unwrap(),
         node: NodeName::new("us-1").unwrap(),
         expects: ClusterName::new("eu").unwrap(),
+        about: None,
         incarnation: Incarnation { counter: 1, nonce: 0x0102_0304_0506_0708 },
         knows: None,
         capabilities: 0,
@@ -75,6 +78,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         received: vec![],
     };
     let resumed_hello = Hello {
+        about: Some(NodeName::new("eu-1").unwrap()),
         knows: Some(Incarnation { counter: 9, nonce: 0xffff_ffff_ffff_ffff }),
         capabilities: 1 << 40,
         imports: vec![filter("from/+/eu"), filter("from/eu/#")],
@@ -95,6 +99,23 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 incarnation: Incarnation { counter: 2, nonce: 0x1122_3344_5566_7788 },
                 routes: position(2, 0, 0, 0),
                 lanes: vec![LaneMark { lane: 1, seq: 4711 }],
+                knows: Some(Incarnation { counter: 4, nonce: 0x1122_3344_5566_7788 }),
+                holds: Some(position(4, 2, 0xef, 1)),
+                received: vec![LaneMark { lane: 0, seq: 99 }],
+            }),
+        ),
+        (
+            "ready-first",
+            Frame::Ready(Ready {
+                incarnation: Incarnation { counter: 1, nonce: 0x0102_0304_0506_0708 },
+                routes: RoutePosition {
+                    incarnation: Incarnation { counter: 1, nonce: 0x0102_0304_0506_0708 },
+                    ..RoutePosition::default()
+                },
+                lanes: vec![],
+                knows: None,
+                holds: None,
+                received: vec![],
             }),
         ),
         (
@@ -209,6 +230,16 @@ fn every_vector_is_what_its_value_encodes_to_and_decodes_to_its_value() {
     assert!(vectors.is_empty(), "the document has vectors that no value stands for: {:?}", vectors.keys());
 }
 
+/// The digest that the document gives as an example.
+#[test]
+fn the_digest_of_the_document() {
+    let key: [u8; 16] = std::array::from_fn(|index| index as u8);
+    let hash = |filter: &str| siphasher::sip128::SipHasher24::new_with_key(&key).hash(filter.as_bytes()).as_u128();
+    assert!(PROTOCOL.contains(&format!("`{:032x}`", hash("a/b"))), "{:032x}", hash("a/b"));
+    let sum = hash("a/b").wrapping_add(hash("a/#"));
+    assert!(PROTOCOL.contains(&format!("`{sum:032x}`")), "{sum:032x}");
+}
+
 #[test]
 fn a_vector_cut_at_any_byte_is_refused() {
     for (name, bytes) in vectors().into_iter().filter(|(name, _)| !name.starts_with("message")) {
@@ -231,7 +262,8 @@ fn a_vector_cut_inside_is_refused_or_another_frame() {
             let mut cut = bytes[..length].to_vec();
             cut[2..6].copy_from_slice(&(length as u32 - 6).to_be_bytes());
             if let Ok(other) = decode(cut.into(), &Limits::default()) {
-                let whole_fields = matches!(&other, Frame::RouteResume(None) | Frame::Ack(_) | Frame::Batch(_));
+                let whole_fields =
+                    matches!(&other, Frame::RouteResume(None) | Frame::Ack(_) | Frame::Hello(_) | Frame::Batch(_));
                 assert!(whole_fields && other != frame, "{name} cut to {length} bytes gave {other:?}");
             }
         }

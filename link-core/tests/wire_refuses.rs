@@ -1,5 +1,7 @@
 //! Each thing that can be wrong with a frame has its exact error.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "functions that tests share are tests too")]
+
 use bytes::Bytes;
 use link_core::{
     message::QoS,

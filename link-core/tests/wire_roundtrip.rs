@@ -1,5 +1,7 @@
 //! Laws of the codec, over arbitrary frames and arbitrary bytes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "functions that tests share are tests too")]
+
 use bytes::Bytes;
 use link_core::{
     link::{ClusterName, NodeName},
@@ -53,6 +55,7 @@ prop_compose! {
         cluster in "[a-z0-9][a-zA-Z0-9@._-]{0,127}",
         node in "[a-z0-9][a-zA-Z0-9@._-]{0,20}",
         expects in "[A-Z]{1,9}",
+        about in option::of("[a-z]{1,9}"),
         incarnation in incarnation(),
         knows in option::of(incarnation()),
         imports in vec(filter(), 0..10),
@@ -63,6 +66,7 @@ prop_compose! {
         received in lanes(),
     ) -> Hello {
         Hello {
+            about: about.map(|node| NodeName::new(&node).unwrap()),
             cluster: ClusterName::new(&cluster).unwrap(),
             node: NodeName::new(&node).unwrap(),
             expects: ClusterName::new(&expects).unwrap(),
@@ -92,11 +96,11 @@ fn refused() -> impl Strategy<Value = (u64, RefusedReason)> {
 fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
-        (incarnation(), position(), lanes()).prop_map(|(incarnation, routes, lanes)| Frame::Ready(Ready {
-            incarnation,
-            routes,
-            lanes
-        })),
+        ((incarnation(), position(), lanes()), (option::of(incarnation()), option::of(position()), lanes()),).prop_map(
+            |((incarnation, routes, lanes), (knows, holds, received))| {
+                Frame::Ready(Ready { incarnation, routes, lanes, knows, holds, received })
+            }
+        ),
         (any::<u16>(), ".{0,80}")
             .prop_map(|(code, reason)| Frame::Close(Close { code: CloseCode::from_code(code), reason })),
         (position(), option::of(position()), any::<(u64, Option<u64>, u64)>()).prop_map(

@@ -114,12 +114,15 @@ impl Tap {
 pub(super) struct Gate {
     queue: OnceCell<QueueHandle>,
     pub(super) skipped: Arc<AtomicU64>,
-    wants: OnceCell<Box<dyn Fn(&str) -> bool + Send + Sync>>,
+    wants: OnceCell<Wants>,
 }
+
+/// Whether any peer wants messages of a topic.
+type Wants = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Gate {
     /// Only publishes for which `wants` says yes have to wait.
-    pub(super) fn set_wants(&self, wants: Box<dyn Fn(&str) -> bool + Send + Sync>) {
+    pub(super) fn set_wants(&self, wants: Wants) {
         let _ = self.wants.set(wants);
     }
 

@@ -189,6 +189,8 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) -> Result<Duration, Fa
 
 /// Subscribes, and waits until the peer knows that its messages are wanted.
 async fn subscribe(client: &Client, filter: &str, peer: &Region, report: &mut Report) -> Result<(), Failed> {
+    // What an earlier check left behind would prove nothing.
+    ensure(!peer.linker().wants(filter), || format!("{filter} is wanted before anybody subscribed"))?;
     client.subscribe(filter, QoS::ExactlyOnce).await?;
     let what = format!("{} hears that {filter} is wanted", peer.name());
     let took = until(&what, async || peer.linker().wants(filter)).await?;

@@ -10,7 +10,7 @@ pub(super) const USER: (&str, &str) = ("link-guest", "link-guest-pass");
 /// `ap` dials `us` with a wrong password.
 pub(super) async fn wrong_password(world: &World, report: &mut Report) -> Outcome {
     let guest = Guest { name: "ap", expects: "us", password: "wrong", known_as: "ap" };
-    let (there, here) = guest.refused(world, report, "login", "password").await?;
+    let (there, here) = guest.refused(world, report, "password", "password").await?;
     Ok(format!("at ap: {there}; at us: {here}"))
 }
 

@@ -1,25 +1,45 @@
-//! Which filters of a set match a topic.
+//! Which of many topic filters match a topic, and how a filter relates to the filters of a set.
 //!
-//! [`Trie`] is the structure, [`SharedIndex`] makes it readable from any thread without a lock while one writer changes
-//! it.
+//! [`Trie`] is the index itself, [`SharedIndex`] lets any number of threads read it while one writes. An index holds
+//! (filter, value) pairs; a value is a small id, such as the number of a peer. Share groups don't count: an index takes
+//! `$share/g/f` for `f`.
+//!
+//! Invariant: an index answers as if it asked [`TopicFilter`](crate::topic::TopicFilter) about each pair in turn, and
+//! holds memory only for the pairs that are in it now.
 //!
 //! ```text
-//!  filters a/b, a/+/c, a/#            match a/b
-//!
-//!        root                         root ──a──▶ ● ──b──▶ ● a/b      a hit at the end of the topic
-//!         │ a                                     ├──#──▶ a/#         a hit at every level that has it
-//!         ●──────#──▶ a/#                         └──+──▶ ●           no c behind it
-//!       b │  \ +
-//!         ▼    ▼ c
-//!        a/b   ●──▶ a/+/c
+//! a/b -> 1   a/+/c -> 2   a/# -> 3       (root)
+//!                                           |
+//!                                           a   below: 3
+//!                                          / \
+//!                                 here: 1 b   +
+//!                                             |
+//!                                             c   here: 2
 //! ```
 //!
-//! The invariant: a filter is reached by exactly one path, so each value is reported once a match. A match looks at no
-//! more nodes than the filters of the set have ways to agree with the topic: `O(levels)` for a set without `+`, and at
-//! most `min(2^levels, nodes)` with it.
+//! ```
+//! use link_core::{index::Trie, topic::TopicFilter};
+//!
+//! let mut index = Trie::new(7);
+//! index.insert(&TopicFilter::new("a/+")?, 1);
+//! index.insert(&TopicFilter::new("a/#")?, 2);
+//!
+//! let mut found = Vec::new();
+//! index.for_each_match("a/b", |&value| found.push(value));
+//! found.sort();
+//! assert_eq!(found, [1, 2]);
+//! assert!(index.covers(&TopicFilter::new("a/b/+")?));
+//! # Ok::<(), link_core::topic::TopicFilterError>(())
+//! ```
 
+mod children;
+mod relation;
 mod shared;
+mod stack;
+#[cfg(test)]
+mod tests;
 mod trie;
 
+pub use relation::Related;
 pub use shared::{Reader, SharedIndex};
 pub use trie::Trie;

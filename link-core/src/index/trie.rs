@@ -1,362 +1,308 @@
-use hashbrown::HashMap;
+use std::{fmt, ops::ControlFlow, sync::Arc};
 
-use crate::topic::TopicFilter;
+use bytestring::ByteString;
+use foldhash::fast::FixedState;
 
-type Children = HashMap<Box<str>, u32, foldhash::fast::FixedState>;
+use super::{children::Children, relation::Related, stack::Stack};
+use crate::topic::{Levels, TopicFilter};
 
-/// A set of topic filters with values, as a tree of levels.
+/// An index of (filter, value) pairs: a tree of levels.
 ///
-/// Share groups are left aside: `$share/g/a` is kept as `a`. The seed of the hash tables is given: peers choose the
-/// filters.
-#[derive(Debug, Clone)]
+/// Its order depends only on the pairs in it, never on how they came in. Operations cost time in proportion to the
+/// levels of a filter; finding the matches of a topic visits each node at most once. Nothing recurses, so that a
+/// filter of 65,536 levels needs no stack.
+#[derive(Clone)]
 pub struct Trie<V> {
-    /// Node 0 is the root. Links to node 0 stand for none: nothing links back to the root.
+    /// Node 0 is the root and always there.
     nodes: Vec<Node<V>>,
-    free: Vec<u32>,
-    filters: usize,
-    values: usize,
-    hasher: foldhash::fast::FixedState,
+    /// Unused places in `nodes`.
+    free: Vec<usize>,
+    len: usize,
+    hasher: FixedState,
 }
 
-#[derive(Debug, Clone)]
-struct Node<V> {
-    parent: u32,
-    token: Box<str>,
-    children: Option<Box<Children>>,
-    /// Child `+`.
-    plus: u32,
-    /// Child `#`, always a leaf.
-    hash: u32,
-    filter: Option<TopicFilter>,
-    values: Vec<V>,
-}
-
-impl<V> Node<V> {
-    fn new(parent: u32, token: &str) -> Self {
-        Self { parent, token: token.into(), children: None, plus: 0, hash: 0, filter: None, values: Vec::new() }
-    }
-
-    fn is_unused(&self) -> bool {
-        self.values.is_empty() && self.plus == 0 && self.hash == 0 && self.children.is_none()
-    }
-}
-
-impl<V: Copy + Eq> Trie<V> {
-    /// An empty set.
+impl<V> Trie<V> {
+    /// An index of nothing.
+    ///
+    /// `seed` goes into its hash tables: peers choose the keys, so draw it at random where peers are real. Nothing but
+    /// the time of a lookup depends on it.
     pub fn new(seed: u64) -> Self {
-        Self {
-            nodes: vec![Node::new(0, "")],
-            free: Vec::new(),
-            filters: 0,
-            values: 0,
-            hasher: foldhash::fast::FixedState::with_seed(seed),
-        }
+        let hasher = FixedState::with_seed(seed);
+        Self { nodes: vec![Node::new(ROOT, None)], free: Vec::new(), len: 0, hasher }
     }
 
-    /// Adds a value to a filter; `false` if it was there.
+    /// How many (filter, value) pairs there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no pairs.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<V: Copy + Ord> Trie<V> {
+    /// Adds a pair. `false` if it was there.
     pub fn insert(&mut self, filter: &TopicFilter, value: V) -> bool {
-        let plain = filter.without_share();
-        let mut node = 0;
-        for token in plain.as_str().split('/') {
-            node = self.child_or_new(node, token);
-        }
-        let Some(found) = self.nodes.get_mut(node as usize) else { return false };
-        if found.values.contains(&value) {
-            return false;
-        }
-        self.filters += usize::from(found.values.is_empty());
-        self.values += 1;
-        found.values.push(value);
-        found.filter = Some(plain);
-        true
-    }
-
-    /// Removes a value of a filter; `false` if it was not there.
-    pub fn remove(&mut self, filter: &TopicFilter, value: &V) -> bool {
-        let plain = filter.without_share();
-        let mut at = 0;
-        for token in plain.as_str().split('/') {
-            at = self.child(at, token);
-            if at == 0 {
-                return false;
+        let mut node = ROOT;
+        let mut below = false;
+        for level in filter.levels() {
+            match level {
+                "#" => below = true,
+                "+" => node = self.nodes[node].plus.unwrap_or_else(|| self.add(node, None)),
+                level => node = self.nodes[node].children.find(level).unwrap_or_else(|| self.add(node, Some(level))),
             }
         }
-        let Some(node) = self.nodes.get_mut(at as usize) else { return false };
-        let Some(position) = node.values.iter().position(|held| held == value) else { return false };
-        node.values.swap_remove(position);
-        self.values -= 1;
-        if node.values.is_empty() {
-            node.values = Vec::new();
-            node.filter = None;
-            self.filters -= 1;
+        let values = self.nodes[node].values_mut(below);
+        match values.binary_search(&value) {
+            Ok(_) => false,
+            Err(at) => {
+                values.insert(at, value);
+                self.len += 1;
+                true
+            }
         }
-        self.prune(at);
+    }
+
+    /// Takes a pair out. `false` if it was not there.
+    pub fn remove(&mut self, filter: &TopicFilter, value: &V) -> bool {
+        let Some((node, below)) = self.find(filter) else { return false };
+        let values = self.nodes[node].values_mut(below);
+        let Ok(at) = values.binary_search(value) else { return false };
+        values.remove(at);
+        if values.len() < values.capacity() / 4 {
+            values.shrink_to_fit();
+        }
+        self.len -= 1;
+        self.prune(node);
         true
     }
 
-    /// Number of filters.
-    pub fn len(&self) -> usize {
-        self.filters
+    /// Whether the pair is there.
+    pub fn contains(&self, filter: &TopicFilter, value: &V) -> bool {
+        self.find(filter).is_some_and(|(node, below)| self.nodes[node].values(below).binary_search(value).is_ok())
     }
 
-    /// Whether there is no filter.
-    pub fn is_empty(&self) -> bool {
-        self.filters == 0
+    /// Every pair, ordered by the levels of the filters: `#`, then `+`, then text.
+    pub fn iter(&self) -> Related<'_, V> {
+        Related::all(self)
     }
 
-    /// Every filter with each of its values, ordered by filter. Sorts, so costs `O(n log n)`.
-    pub fn entries(&self) -> Vec<(TopicFilter, V)> {
-        let mut nodes: Vec<_> =
-            self.nodes.iter().filter_map(|node| Some((node.filter.as_ref()?, &node.values))).collect();
-        nodes.sort_by(|a, b| a.0.cmp(b.0));
-        nodes
-            .into_iter()
-            .flat_map(|(filter, values)| values.iter().map(move |value| (filter.clone(), *value)))
-            .collect()
-    }
-
-    /// Whether any filter matches `topic`. Stops at the first.
-    pub fn is_match(&self, topic: &str) -> bool {
-        !self.walk(topic, |_| false)
-    }
-
-    /// Gives every value of every filter that matches `topic`, once for each filter.
-    pub fn for_each_match(&self, topic: &str, mut give: impl FnMut(&V)) {
-        self.walk(topic, |values| {
-            values.iter().for_each(&mut give);
-            true
+    /// Calls `found` with the value of each pair whose filter matches `topic`: twice with one value, if two of its
+    /// filters match. Does not allocate for topics of up to 32 levels.
+    ///
+    /// `topic` is taken for a valid topic name.
+    pub fn for_each_match(&self, topic: impl AsRef<str>, mut found: impl FnMut(&V)) {
+        let _ = self.find_matches(topic.as_ref(), |values| {
+            values.iter().for_each(&mut found);
+            ControlFlow::Continue(())
         });
     }
 
-    /// Whether a filter of the set covers `filter`; the same filter does.
+    /// Whether any filter matches `topic`. Stops at the first.
+    pub fn is_match(&self, topic: impl AsRef<str>) -> bool {
+        self.find_matches(topic.as_ref(), |_| ControlFlow::Break(())).is_break()
+    }
+
+    /// Whether the filter of any pair covers `filter`; the same filter does.
     pub fn covers(&self, filter: &TopicFilter) -> bool {
-        let plain = filter.without_share();
-        let text = plain.as_str();
-        let mut stack = vec![(0u32, Some(0usize))];
-        while let Some((at, from)) = stack.pop() {
-            let Some(node) = self.nodes.get(at as usize) else { continue };
-            let Some(from) = from else {
-                // `a/#` covers `a`.
-                if !node.values.is_empty() || node.hash != 0 {
-                    return true;
+        Related::covering(self, filter).any()
+    }
+
+    /// The pairs whose filter covers `filter`, the filter itself among them.
+    pub fn covering<'a>(&'a self, filter: &'a TopicFilter) -> Related<'a, V> {
+        Related::covering(self, filter)
+    }
+
+    /// The pairs whose filter is covered by `filter`, the filter itself among them.
+    pub fn covered_by<'a>(&'a self, filter: &'a TopicFilter) -> Related<'a, V> {
+        Related::covered_by(self, filter)
+    }
+
+    /// The pairs whose filter matches some topic that `filter` matches too.
+    pub fn intersecting<'a>(&'a self, filter: &'a TopicFilter) -> Related<'a, V> {
+        Related::intersecting(self, filter)
+    }
+
+    pub(super) fn node(&self, node: usize) -> &Node<V> {
+        &self.nodes[node]
+    }
+
+    /// The filter of the values `here` or `below` a node.
+    pub(super) fn filter(&self, mut node: usize, below: bool) -> TopicFilter {
+        let mut levels = Vec::new();
+        if below {
+            levels.push("#");
+        }
+        while node != ROOT {
+            levels.push(self.nodes[node].level().unwrap_or("+"));
+            node = self.nodes[node].parent;
+        }
+        levels.reverse();
+        TopicFilter::from_valid(ByteString::from(levels.join("/")))
+    }
+
+    /// The number of nodes, the root included.
+    #[cfg(test)]
+    pub(super) fn node_count(&self) -> (usize, usize) {
+        (self.nodes.len() - self.free.len(), self.nodes.len())
+    }
+
+    fn find_matches(&self, topic: &str, mut found: impl FnMut(&[V]) -> ControlFlow<()>) -> ControlFlow<()> {
+        if self.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        let reserved = topic.starts_with('$');
+        // At each level at most one branch waits while the other is followed.
+        let mut waiting: Stack<(usize, Option<&str>), 32> = Stack::new();
+        waiting.push((ROOT, Some(topic)));
+        while let Some((node, rest)) = waiting.pop() {
+            let wildcards = !(node == ROOT && reserved);
+            let node = &self.nodes[node];
+            if wildcards && !node.below.is_empty() {
+                found(&node.below)?;
+            }
+            let Some(rest) = rest else {
+                if !node.here.is_empty() {
+                    found(&node.here)?;
                 }
                 continue;
             };
-            let (token, next) = level(text, from);
-            let hidden = from == 0 && token.starts_with('$');
-            if node.hash != 0 && !hidden {
-                return true;
-            }
-            if token == "#" {
-                continue;
-            }
-            if node.plus != 0 && !hidden {
-                stack.push((node.plus, next));
-            }
-            if token != "+"
-                && let Some(child) = node.children.as_ref().and_then(|children| children.get(token))
-            {
-                stack.push((*child, next));
+            let mut levels = Levels::new(rest);
+            let child = levels.next().and_then(|level| node.children.find(level));
+            let plus = node.plus.filter(|_| wildcards);
+            for next in [plus, child].into_iter().flatten() {
+                waiting.push((next, levels.rest()));
             }
         }
-        false
+        ControlFlow::Continue(())
     }
 
-    /// Every filter of the set that `filter` covers, itself included, in no particular order.
-    pub fn covered_by(&self, filter: &TopicFilter) -> Vec<TopicFilter> {
-        let plain = filter.without_share();
-        let text = plain.as_str();
-        let mut found = Vec::new();
-        let mut stack = vec![(0u32, Some(0usize))];
-        while let Some((at, from)) = stack.pop() {
-            let Some(node) = self.nodes.get(at as usize) else { continue };
-            let Some(from) = from else {
-                found.extend(node.filter.clone());
-                continue;
+    fn find(&self, filter: &TopicFilter) -> Option<(usize, bool)> {
+        let mut node = ROOT;
+        for level in filter.levels() {
+            node = match level {
+                "#" => return Some((node, true)),
+                "+" => self.nodes[node].plus?,
+                level => self.nodes[node].children.find(level)?,
             };
-            let (token, next) = level(text, from);
-            let visible = |child: &&u32| from != 0 || !self.starts_with_dollar(**child);
-            let children = || node.children.iter().flat_map(|children| children.values()).filter(visible).copied();
-            match token {
-                "#" => {
-                    if from != 0 {
-                        found.extend(node.filter.clone());
-                    }
-                    let below = children().chain([node.plus, node.hash].into_iter().filter(|child| *child != 0));
-                    below.for_each(|child| self.collect(child, &mut found));
-                }
-                "+" => stack.extend(children().chain((node.plus != 0).then_some(node.plus)).map(|child| (child, next))),
-                _ => {
-                    let child = node.children.as_ref().and_then(|children| children.get(token));
-                    stack.extend(child.map(|child| (*child, next)));
-                }
-            }
         }
-        found
+        Some((node, false))
     }
 
-    /// Walks the nodes that match; `visit` gets the values of each matching filter and says whether to go on. `false`
-    /// if it was stopped.
-    fn walk(&self, topic: &str, mut visit: impl FnMut(&[V]) -> bool) -> bool {
-        if self.filters == 0 {
-            return true;
-        }
-        let mut stack = Stack::new();
-        stack.push((0, 0));
-        while let Some((at, from)) = stack.pop() {
-            let Some(node) = self.nodes.get(at as usize) else { continue };
-            let end = from == END;
-            let (token, next) = if end { ("", END) } else { level_at(topic, from) };
-            let hidden = from == 0 && token.starts_with('$');
-            if node.hash != 0
-                && !hidden
-                && let Some(leaf) = self.nodes.get(node.hash as usize)
-                && !visit(&leaf.values)
-            {
-                return false;
-            }
-            if end {
-                if !node.values.is_empty() && !visit(&node.values) {
-                    return false;
-                }
-                continue;
-            }
-            if node.plus != 0 && !hidden {
-                stack.push((node.plus, next));
-            }
-            if let Some(child) = node.children.as_ref().and_then(|children| children.get(token)) {
-                stack.push((*child, next));
-            }
-        }
-        true
-    }
-
-    /// Every filter from a node on.
-    fn collect(&self, top: u32, found: &mut Vec<TopicFilter>) {
-        let mut stack = vec![top];
-        while let Some(at) = stack.pop() {
-            let Some(node) = self.nodes.get(at as usize) else { continue };
-            found.extend(node.filter.clone());
-            stack.extend([node.plus, node.hash].into_iter().filter(|child| *child != 0));
-            stack.extend(node.children.iter().flat_map(|children| children.values()));
-        }
-    }
-
-    fn starts_with_dollar(&self, node: u32) -> bool {
-        self.nodes.get(node as usize).is_some_and(|node| node.token.starts_with('$'))
-    }
-
-    fn child(&self, at: u32, token: &str) -> u32 {
-        let Some(node) = self.nodes.get(at as usize) else { return 0 };
-        match token {
-            "+" => node.plus,
-            "#" => node.hash,
-            _ => node.children.as_ref().and_then(|children| children.get(token)).copied().unwrap_or(0),
-        }
-    }
-
-    fn child_or_new(&mut self, at: u32, token: &str) -> u32 {
-        let found = self.child(at, token);
-        if found != 0 {
-            return found;
-        }
-        let node = Node::new(at, token);
-        let new = match self.free.pop() {
-            Some(free) => {
-                self.nodes[free as usize] = node;
-                free
+    /// Adds an empty child; `level` `None` is `+`.
+    fn add(&mut self, parent: usize, level: Option<&str>) -> usize {
+        let level: Option<Arc<str>> = level.map(Arc::from);
+        let child = Node::new(parent, level.clone());
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.nodes[at] = child;
+                at
             }
             None => {
-                self.nodes.push(node);
-                (self.nodes.len() - 1) as u32
+                self.nodes.push(child);
+                self.nodes.len() - 1
             }
         };
-        let hasher = self.hasher.clone();
-        let parent = &mut self.nodes[at as usize];
-        match token {
-            "+" => parent.plus = new,
-            "#" => parent.hash = new,
-            _ => {
-                let children = parent.children.get_or_insert_with(|| Box::new(Children::with_hasher(hasher)));
-                children.insert(token.into(), new);
-            }
+        match level {
+            Some(level) => self.nodes[parent].children.insert(level, at, &self.hasher),
+            None => self.nodes[parent].plus = Some(at),
         }
-        new
+        at
     }
 
-    /// Frees a node and its ancestors as far as nothing uses them.
-    fn prune(&mut self, mut at: u32) {
-        while at != 0 {
-            let node = &mut self.nodes[at as usize];
-            if !node.is_unused() {
-                return;
+    /// Frees `node` and what is above it, as far as they hold nothing.
+    fn prune(&mut self, mut node: usize) {
+        while node != ROOT && self.nodes[node].is_empty() {
+            let freed = std::mem::replace(&mut self.nodes[node], Node::new(ROOT, None));
+            let parent = &mut self.nodes[freed.parent];
+            match freed.level {
+                Some(level) => parent.children.remove(&level),
+                None => parent.plus = None,
             }
-            let (parent, token) = (node.parent, std::mem::take(&mut node.token));
-            self.free.push(at);
-            let above = &mut self.nodes[parent as usize];
-            match &*token {
-                "+" => above.plus = 0,
-                "#" => above.hash = 0,
-                _ => {
-                    if let Some(children) = &mut above.children {
-                        children.remove(&token);
-                        if children.is_empty() {
-                            above.children = None;
-                        } else if children.len() * 8 < children.capacity() {
-                            children.shrink_to_fit();
-                        }
-                    }
-                }
+            self.free.push(node);
+            node = freed.parent;
+        }
+        if self.free.len() > 64 && self.free.len() > self.nodes.len() / 4 * 3 {
+            self.compact();
+        }
+    }
+
+    /// Closes the gaps. Takes time in proportion to the places, and as many removals come between two of them.
+    fn compact(&mut self) {
+        for &at in &self.free {
+            self.nodes[at].parent = FREE;
+        }
+        let mut moved_to = vec![ROOT; self.nodes.len()];
+        let mut used = 0;
+        for (at, node) in self.nodes.iter().enumerate() {
+            if node.parent != FREE {
+                moved_to[at] = used;
+                used += 1;
             }
-            at = parent;
+        }
+        self.nodes.retain(|node| node.parent != FREE);
+        self.nodes.shrink_to_fit();
+        self.free = Vec::new();
+        for node in &mut self.nodes {
+            node.parent = moved_to[node.parent];
+            node.plus = node.plus.map(|plus| moved_to[plus]);
+            node.children.for_each_node(|child| *child = moved_to[*child]);
         }
     }
 }
 
-/// The level that begins at byte `from`, and where the next one begins.
-fn level(text: &str, from: usize) -> (&str, Option<usize>) {
-    let rest = text.get(from..).unwrap_or_default();
-    match rest.bytes().position(|byte| byte == b'/') {
-        Some(length) => (&rest[..length], Some(from + length + 1)),
-        None => (rest, None),
+impl<V: Copy + Ord + fmt::Debug> fmt::Debug for Trie<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
-/// Stands for the end of a topic.
-const END: u32 = u32::MAX;
+impl<'a, V: Copy + Ord> IntoIterator for &'a Trie<V> {
+    type Item = (TopicFilter, V);
+    type IntoIter = Related<'a, V>;
 
-fn level_at(text: &str, from: u32) -> (&str, u32) {
-    let (token, next) = level(text, from as usize);
-    (token, next.and_then(|next| u32::try_from(next).ok()).unwrap_or(END))
+    fn into_iter(self) -> Related<'a, V> {
+        self.iter()
+    }
 }
 
-/// A stack that allocates only for topics of more levels than it has room for in place.
-struct Stack {
-    inline: [(u32, u32); 32],
-    used: usize,
-    spilled: Vec<(u32, u32)>,
+pub(super) const ROOT: usize = 0;
+const FREE: usize = usize::MAX;
+
+#[derive(Clone)]
+pub(super) struct Node<V> {
+    parent: usize,
+    /// `None` is `+`.
+    level: Option<Arc<str>>,
+    pub(super) plus: Option<usize>,
+    pub(super) children: Children,
+    /// Values of the filter that ends here, sorted.
+    pub(super) here: Vec<V>,
+    /// Values of the filter that ends with `#` here, sorted.
+    pub(super) below: Vec<V>,
 }
 
-impl Stack {
-    fn new() -> Self {
-        Self { inline: [(0, 0); 32], used: 0, spilled: Vec::new() }
+impl<V> Node<V> {
+    fn new(parent: usize, level: Option<Arc<str>>) -> Self {
+        Self { parent, level, plus: None, children: Children::None, here: Vec::new(), below: Vec::new() }
     }
 
-    fn push(&mut self, entry: (u32, u32)) {
-        match self.inline.get_mut(self.used) {
-            Some(place) => {
-                *place = entry;
-                self.used += 1;
-            }
-            None => self.spilled.push(entry),
-        }
+    /// `None` for `+` and for the root.
+    pub(super) fn level(&self) -> Option<&str> {
+        self.level.as_deref()
     }
 
-    fn pop(&mut self) -> Option<(u32, u32)> {
-        if let Some(entry) = self.spilled.pop() {
-            return Some(entry);
-        }
-        self.used = self.used.checked_sub(1)?;
-        self.inline.get(self.used).copied()
+    pub(super) fn values(&self, below: bool) -> &Vec<V> {
+        if below { &self.below } else { &self.here }
+    }
+
+    fn values_mut(&mut self, below: bool) -> &mut Vec<V> {
+        if below { &mut self.below } else { &mut self.here }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.here.is_empty() && self.below.is_empty() && self.plus.is_none() && self.children.is_empty()
     }
 }

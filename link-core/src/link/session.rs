@@ -6,7 +6,7 @@ use crate::{
     node::ConnectionId,
     routes::SnapshotCursor,
     transport::Class,
-    wire::{Heartbeat, RoutePosition},
+    wire::{Batch, Heartbeat, RoutePosition},
 };
 
 /// Who opened the connection.
@@ -49,6 +49,9 @@ pub(crate) struct Session {
     pub(crate) round_trip: Option<Duration>,
     /// A RESUME is on its way to the peer: what it sent before is of no use.
     pub(crate) resuming: bool,
+    /// Batches that overtook READY on a channel of their own, and their bytes.
+    pub(crate) early: Vec<Batch>,
+    pub(crate) early_bytes: usize,
     /// Route steps whose digest was wrong.
     pub(crate) route_faults: u32,
 }

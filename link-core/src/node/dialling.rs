@@ -6,7 +6,7 @@ use super::{ConnectionId, DialId, Node, Output, Owner, PeerId, Timer, handshake:
 use crate::{
     link::{LinkId, LinkState, Role},
     transport::{Dial, DialError, Identity},
-    wire::CloseCode,
+    wire::{CloseCode, Retry},
 };
 
 impl Node {
@@ -171,14 +171,22 @@ impl Node {
             let state = if link.state == LinkState::Connecting { LinkState::Connecting } else { LinkState::Down };
             self.link_state(id, state, reason.to_owned());
         }
-        self.after_end(id, connection, refused);
+        self.after_end(id, connection, code.map_or(Retry::Backoff, CloseCode::retry));
     }
 
-    fn after_end(&mut self, id: LinkId, connection: ConnectionId, refused: bool) {
+    fn after_end(&mut self, id: LinkId, connection: ConnectionId, retry: Retry) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.dialled == Some(connection) {
             link.dialled = None;
-            self.next_attempt(id, refused);
+            match retry {
+                // Once: a peer that restarts again and again is met with the usual pause.
+                Retry::AtOnce if link.backoff.failures() == 0 => {
+                    let _ = link.backoff.fail(&mut self.rng);
+                    self.plan_dial(id, Duration::ZERO);
+                }
+                Retry::LongPause => self.next_attempt(id, true),
+                Retry::AtOnce | Retry::Backoff | Retry::No => self.next_attempt(id, false),
+            }
         } else {
             // A peer that had dialled may have been the reason not to dial.
             let pause = link.backoff.fail(&mut self.rng);

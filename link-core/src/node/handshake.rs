@@ -53,6 +53,7 @@ impl Node {
         match frame {
             Frame::Hello(hello) => self.on_hello(connection, *hello),
             Frame::Close(close) => self.on_close(connection, &close),
+            Frame::Unknown { .. } => {}
             _ => self.close(connection, CloseCode::Protocol, "the first frame is not HELLO"),
         }
     }
@@ -113,6 +114,10 @@ impl Node {
         self.adopt(peer, ready.incarnation, &ready.lanes);
         let resume = Resume { knows: ready.knows, holds: ready.holds, received: ready.received };
         self.go_live(connection, peer, &resume);
+        let early = self.session_mut(peer).map(|session| std::mem::take(&mut session.early)).unwrap_or_default();
+        for batch in early {
+            self.on_batch(connection, peer, batch);
+        }
     }
 
     pub(super) fn on_close(&mut self, connection: ConnectionId, close: &Close) {
@@ -245,6 +250,8 @@ impl Node {
             heartbeat: None,
             round_trip: None,
             resuming: false,
+            early: Vec::new(),
+            early_bytes: 0,
             route_faults: 0,
         });
     }

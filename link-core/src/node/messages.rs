@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ConnectionId, Node, Offered, Output, PeerId, Ticket, Timer};
 use crate::{
     transport::Class,
-    wire::{Ack, Batch, CloseCode, Frame, RefusedReason, decode_message},
+    wire::{Ack, Batch, CloseCode, Entry, Frame, RefusedReason, decode_message},
 };
 
 /// Bytes of one batch, about.
@@ -51,6 +51,19 @@ impl Node {
             Ok(()) => drop(self.dirty.insert(id)),
             Err(fault) => self.close(connection, CloseCode::Protocol, &fault.to_string()),
         }
+    }
+
+    /// Messages that overtook READY, which comes on another channel. The dialler sends them within the window, so they
+    /// are kept within it.
+    pub(super) fn on_early_batch(&mut self, connection: ConnectionId, id: PeerId, batch: Batch) {
+        let window = self.peers.get(&id).and_then(|peer| self.links.get(&peer.link)).map_or(0, |l| l.config.window);
+        let Some(session) = self.session_mut(id) else { return };
+        session.early_bytes += batch.entries.iter().map(Entry::cost).sum::<usize>();
+        let largest_alone = session.early.is_empty();
+        if session.early_bytes > window as usize && !largest_alone {
+            return self.close(connection, CloseCode::Window, "more than the window came before READY");
+        }
+        session.early.push(batch);
     }
 
     /// Messages of a peer: what is new goes to the host.

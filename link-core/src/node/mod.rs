@@ -238,7 +238,7 @@ impl Node {
         let length = bytes.len();
         let frame = match crate::wire::decode(bytes, &self.config.limits) {
             Ok(frame) => frame,
-            Err(error) => return self.close(connection, CloseCode::Malformed, &error.to_string()),
+            Err(error) => return self.close(connection, error.close_code(), &error.to_string()),
         };
         self.heard(connection, length);
         match self.connections.get(&connection) {
@@ -255,6 +255,8 @@ impl Node {
         let live = self.session(peer).is_some_and(|session| session.phase == Phase::Live);
         match frame {
             Frame::Close(close) => self.on_close(connection, &close),
+            Frame::Unknown { .. } => {}
+            Frame::Batch(batch) if !live => self.on_early_batch(connection, peer, batch),
             Frame::Ready(ready) if !live => self.on_ready(connection, peer, ready),
             _ if !live => self.close(connection, CloseCode::Protocol, "a frame came before READY"),
             Frame::Heartbeat(heartbeat) => self.on_heartbeat(peer, heartbeat),
@@ -264,7 +266,6 @@ impl Node {
             Frame::RouteAck(position) => self.on_route_ack(peer, position),
             Frame::Batch(batch) => self.on_batch(connection, peer, batch),
             Frame::Ack(ack) => self.on_ack(connection, peer, &ack),
-            Frame::Unknown { .. } => {}
             Frame::Hello(_) => self.close(connection, CloseCode::Protocol, "a second HELLO came"),
             Frame::Ready(_) => self.close(connection, CloseCode::Protocol, "a second READY came"),
         }

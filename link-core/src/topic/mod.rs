@@ -37,6 +37,7 @@ pub use error::{TopicError, TopicFilterError};
 pub use filter::TopicFilter;
 pub use levels::Levels;
 pub use name::Topic;
+pub(crate) use relation::is_reserved;
 pub use relation::matches;
 
 /// Most bytes of a topic name or topic filter: the length of an MQTT string is a 16-bit number (section 1.5.4).

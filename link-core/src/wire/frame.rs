@@ -188,6 +188,16 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Bytes that it takes of a window.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Message { body, .. } => body.len(),
+            Self::Skip { .. } => 0,
+        }
+    }
+}
+
 /// Everything in the lane up to `up_to` was handed to the host, or refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ack {

@@ -1,5 +1,11 @@
 //! Small clusters over the memory network, for the tests of whole links.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code; each binary uses a part of it"
+)]
 
 use std::{sync::Arc, time::Duration};
 

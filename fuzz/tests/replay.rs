@@ -1,0 +1,63 @@
+//! The committed corpus, and some thousand made-up inputs, without libFuzzer.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in what its functions call as well")]
+
+use std::{fs, path::Path};
+
+fn replay(name: &str, target: fn(&[u8]), alphabet: &[&[u8]]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 5, "{} has a corpus", folder.display());
+    let corpus: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    corpus.iter().for_each(|input| target(input));
+
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..4_000 {
+        let words = random.below(40);
+        target(&(0..words).flat_map(|_| alphabet[random.below(alphabet.len())]).copied().collect::<Vec<_>>());
+
+        let mut input = corpus[random.below(corpus.len())].clone();
+        for _ in 0..1 + random.below(4) {
+            let at = random.below(input.len() + 1);
+            match random.below(3) {
+                0 => input.truncate(at),
+                1 => input.insert(at, random.below(256) as u8),
+                _ => {
+                    input.splice(at..at, alphabet[random.below(alphabet.len())].iter().copied());
+                }
+            }
+        }
+        target(&input);
+    }
+}
+
+/// xorshift64: the same inputs in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}
+
+const TEXT: [&[u8]; 12] = [b"/", b"/", b"/", b"+", b"#", b"a", b"b", b"$", b"\n", b"\n", b"$share/g/", "é".as_bytes()];
+
+#[test]
+fn topic_match() {
+    replay("topic_match", fuzz::topic_match, &TEXT);
+}
+
+#[test]
+fn filter_intersect() {
+    replay("filter_intersect", fuzz::filter_intersect, &TEXT);
+}
+
+#[test]
+fn frame_decode() {
+    let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+    let alphabet: Vec<&[u8]> = bytes.iter().map(|byte| byte.as_slice()).collect();
+    replay("frame_decode", fuzz::frame_decode, &alphabet);
+}
