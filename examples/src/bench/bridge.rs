@@ -30,8 +30,7 @@ pub async fn forward(count: usize, rounds: usize) -> Result<Option<Vec<Figure>>,
     let folder = std::env::temp_dir().join(format!("link-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let (near, far) = (free_port()?, free_port()?);
-    let common =
-        "allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100\npersistence false\nuser root\n";
+    let common = "allow_anonymous true\nmax_queued_messages 1000000\npersistence false\nuser root\n";
     let _far = start(program, folder.join("far.conf"), &format!("listener {} 127.0.0.1\n{common}", far.port())).await?;
     wait_for(far).await?;
     let bridge = format!(

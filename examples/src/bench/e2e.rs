@@ -67,7 +67,7 @@ pub(super) async fn rate(from: &Client, to: &Client, topic: &str, qos: QoS, coun
         let (sent, received) = tokio::join!(from.publish_all(messages), to.receive_many(portion, PATIENCE));
         sent?;
         if received.len() != portion {
-            return Err(format!("{} of {portion} messages on {topic} arrived", received.len()).into());
+            return Err(format!("{} of {portion} messages of {qos:?} on {topic} arrived", received.len()).into());
         }
     }
     Ok(count as f64 / start.elapsed().as_secs_f64())

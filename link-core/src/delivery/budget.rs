@@ -1,5 +1,14 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+/// What a message counts in a [`Budget`] beside its encoded body, in bytes: its place in the queues.
+pub const MESSAGE_OVERHEAD: u64 = 64;
+
+/// What a message counts in a [`Budget`], given the length of its encoded body. Small messages take memory too: so a
+/// limit in bytes is a limit of their number.
+pub fn cost(body: usize) -> u64 {
+    (body as u64).saturating_add(MESSAGE_OVERHEAD)
+}
+
 /// What happens to a message when the queue for a peer is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
@@ -14,40 +23,57 @@ pub enum Overflow {
     DropOldest = 2,
 }
 
-/// Bytes that are queued for one peer, counted on the publishers' threads.
+/// Bytes that are queued for one peer, in units of [`cost`], counted on the publishers' threads.
 ///
-/// A message is counted before it is handed to the node, so that the memory is bounded and a refusal is immediate. With
-/// [`Overflow::DropOldest`] a message enters a full queue on credit, and the node drops as much as it added; the credit
-/// is a quarter of the limit, beyond which the publish is refused.
+/// A message is counted before it is handed to the node, so that the memory is bounded and a refusal is immediate.
+///
+/// With a dropping policy a message may enter a full queue on credit: the node drops as much as soon as it sees the
+/// message. The credit is what the node could have dropped when it last looked, at most a quarter of the limit or the
+/// size of that message, whichever is more:
+///
+/// ```text
+/// used + bytes <= limit + min(droppable, max(limit / 4, bytes))    and    bytes <= limit
+/// ```
+///
+/// so `used <= 2 * limit` at any instant, and `used <= limit` when the node has caught up, unless it sent meanwhile
+/// what it could have dropped; then the acknowledgements bring it down.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicU64,
     limit: AtomicU64,
     overflow: AtomicU8,
+    droppable: AtomicU64,
 }
 
 impl Budget {
     /// An unused budget of `limit` bytes.
     pub fn new(limit: u64, overflow: Overflow) -> Self {
-        Self { used: AtomicU64::new(0), limit: AtomicU64::new(limit), overflow: AtomicU8::new(overflow as u8) }
+        Self {
+            used: AtomicU64::new(0),
+            limit: AtomicU64::new(limit),
+            overflow: AtomicU8::new(overflow as u8),
+            droppable: AtomicU64::new(0),
+        }
     }
 
-    /// Counts `bytes` in, unless they do not fit.
+    /// Counts `bytes`, the [`cost`] of one message, in, unless they do not fit.
     pub fn try_reserve(&self, bytes: u64) -> bool {
-        let ceiling = self.ceiling();
+        let Some(ceiling) = self.ceiling(bytes) else { return false };
         let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= ceiling);
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
     /// Whether `bytes` would fit now.
     pub fn has_room(&self, bytes: u64) -> bool {
-        self.used().saturating_add(bytes) <= self.ceiling()
+        self.ceiling(bytes).is_some_and(|ceiling| self.used().saturating_add(bytes) <= ceiling)
     }
 
     /// Counts `bytes` out.
     pub fn release(&self, bytes: u64) {
-        let less = |used: u64| Some(used.saturating_sub(bytes));
-        let _ = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        if bytes > 0 {
+            let less = |used: u64| Some(used.saturating_sub(bytes));
+            let _ = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        }
     }
 
     /// Bytes counted in.
@@ -75,12 +101,19 @@ impl Budget {
         self.overflow.store(overflow as u8, Ordering::Relaxed);
     }
 
-    fn ceiling(&self) -> u64 {
+    /// The node says how many bytes it could drop now, by the policy.
+    pub(super) fn set_droppable(&self, bytes: u64) {
+        self.droppable.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The most that may be used with a message of `bytes`; `None` for one that never fits.
+    fn ceiling(&self, bytes: u64) -> Option<u64> {
         let limit = self.limit.load(Ordering::Relaxed);
-        match self.overflow() {
-            Overflow::Refuse => limit,
-            Overflow::DropOldestQos0 | Overflow::DropOldest => limit.saturating_add(limit / 4),
-        }
+        let credit = match self.overflow() {
+            Overflow::Refuse => 0,
+            _ => self.droppable.load(Ordering::Relaxed).min(bytes.max(limit / 4)),
+        };
+        (bytes <= limit).then(|| limit.saturating_add(credit))
     }
 }
 
@@ -91,6 +124,7 @@ mod tests {
     #[test]
     fn refuses_at_the_limit_and_takes_again_after_a_release() {
         let budget = Budget::new(100, Overflow::Refuse);
+        budget.set_droppable(100);
         assert!(budget.try_reserve(60) && budget.try_reserve(40));
         assert!(!budget.try_reserve(1));
         assert_eq!(budget.used(), 100, "a refusal costs nothing");
@@ -99,10 +133,30 @@ mod tests {
     }
 
     #[test]
-    fn a_dropping_policy_lends_a_quarter() {
-        let budget = Budget::new(100, Overflow::DropOldest);
-        assert!(budget.try_reserve(125));
+    fn a_dropping_policy_lends_what_can_be_dropped() {
+        let budget = Budget::new(800, Overflow::DropOldest);
+        assert!(budget.try_reserve(800));
+        assert!(!budget.try_reserve(1), "nothing can be dropped");
+        budget.set_droppable(30);
+        assert!(budget.try_reserve(30));
+        assert!(!budget.try_reserve(1), "what can be dropped is spoken for");
+        budget.set_droppable(800);
+        assert!(budget.try_reserve(170), "up to a quarter of the limit");
         assert!(!budget.try_reserve(1));
-        assert_eq!(budget.excess(), 25);
+        assert_eq!(budget.excess(), 200);
+        budget.release(200);
+        assert!(budget.try_reserve(800), "one large message may push out as much as it needs");
+        assert!(!Budget::new(800, Overflow::DropOldest).try_reserve(801), "but never more than the whole limit");
+    }
+
+    #[test]
+    fn concurrent_reservations_keep_the_limit() {
+        let budget = Budget::new(10_000, Overflow::Refuse);
+        let taken: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| (0..1000).filter(|_| budget.try_reserve(7)).count())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!((taken, budget.used()), (10_000 / 7, 10_000 / 7 * 7));
     }
 }

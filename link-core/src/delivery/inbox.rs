@@ -69,22 +69,35 @@ pub struct Inbox {
 struct Lane {
     /// The last place that was taken.
     received: u64,
-    /// The last place up to which the host is done with everything.
-    delivered: u64,
-    /// What lies between, in order.
+    /// The last place that the peer knows to be done, if nothing that was sent to it gets lost.
+    told: u64,
+    /// Messages of which the host, or one before it, is not done. Places between them are skips.
     pending: VecDeque<Pending>,
-    refused: Vec<(u64, RefusedReason)>,
-    ack_due: bool,
+    /// Refusals that the peer may not know, in order. The first `reported` were sent on this connection.
+    refused: VecDeque<(u64, RefusedReason)>,
+    reported: usize,
 }
 
 #[derive(Debug)]
 struct Pending {
-    /// The last place it stands for.
     seq: u64,
     bytes: usize,
-    done: bool,
-    refused: Option<RefusedReason>,
+    state: State,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    WithHost,
+    Taken,
+    Refused(RefusedReason),
+}
+
+/// Most refusals in one acknowledgement.
+const REFUSALS_PER_ACK: usize = 256;
+
+/// Most refusals that a lane keeps in case that their acknowledgement is lost. The peer counts one that is forgotten
+/// *and* lost as delivered.
+const REFUSALS_KEPT: usize = 4096;
 
 impl Inbox {
     /// An inbox without lanes. `window`: most bytes that may be in the host's hands, as announced in HELLO; a single
@@ -102,15 +115,14 @@ impl Inbox {
         self.resume(bases);
     }
 
-    /// The peer is back in the same life, and says from where on it keeps each lane.
+    /// The peer is back in the same life, and says from where on it keeps each lane. All that is done behind that is
+    /// acknowledged again: the acknowledgement before may be lost.
     pub fn resume(&mut self, bases: &[LaneMark]) {
         for mark in bases {
             let before = mark.seq.saturating_sub(1);
             let lane = self.lanes.entry(mark.lane).or_insert_with(|| Lane::new(before));
-            if before > lane.received {
-                self.ledger.lost_by_rollback += before - lane.received;
-                lane.pass(before);
-            }
+            self.ledger.lost_by_rollback += before.saturating_sub(lane.received);
+            lane.rebase(before);
         }
     }
 
@@ -135,17 +147,13 @@ impl Inbox {
             match entry {
                 Entry::Skip { count } => {
                     let last = seq.saturating_add(count).saturating_sub(1);
-                    if last > lane.received {
-                        self.ledger.skipped += last - lane.received;
-                        lane.pass(last);
-                    }
+                    self.ledger.skipped += last.saturating_sub(lane.received);
+                    lane.received = lane.received.max(last);
                     seq = seq.saturating_add(count);
                 }
                 Entry::Message { expiry, body } => {
-                    if seq < expected {
+                    if seq <= lane.received {
                         self.ledger.duplicates += 1;
-                        // What is done already is acknowledged again, in case that was lost.
-                        lane.ack_due |= lane.delivered >= seq;
                     } else {
                         let bytes = body.len();
                         if self.pending_bytes > 0 && self.pending_bytes.saturating_add(bytes) > self.window {
@@ -156,7 +164,7 @@ impl Inbox {
                         self.ledger.received += 1;
                         self.ledger.pending += 1;
                         lane.received = seq;
-                        lane.pending.push_back(Pending { seq, bytes, done: false, refused: None });
+                        lane.pending.push_back(Pending { seq, bytes, state: State::WithHost });
                         take(Received { lane: number, seq, expiry, body });
                     }
                     seq = seq.saturating_add(1);
@@ -167,13 +175,11 @@ impl Inbox {
     }
 
     /// The host is done with a message; `refused` says why it was not handed on, if it was not. Messages of a lane may
-    /// be finished in any order; an unknown one is ignored.
+    /// be finished in any order; an unknown one is ignored. Constant time for the oldest, logarithmic for others.
     pub fn finish(&mut self, lane: u8, seq: u64, refused: Option<RefusedReason>) {
         let Some(lane) = self.lanes.get_mut(&lane) else { return };
-        let Ok(at) = lane.pending.binary_search_by_key(&seq, |pending| pending.seq) else { return };
-        let Some(pending) = lane.pending.get_mut(at).filter(|pending| !pending.done) else { return };
-        pending.done = true;
-        pending.refused = refused;
+        let Some(pending) = lane.find(seq).filter(|pending| pending.state == State::WithHost) else { return };
+        pending.state = refused.map_or(State::Taken, State::Refused);
         self.pending_bytes = self.pending_bytes.saturating_sub(pending.bytes);
         self.ledger.pending -= 1;
         match refused {
@@ -183,21 +189,22 @@ impl Inbox {
         lane.settle();
     }
 
-    /// The acknowledgements that are due.
+    /// The acknowledgements that are due: one per lane, more where its refusals don't fit into one.
     pub fn acks(&mut self) -> Vec<Ack> {
-        let due = |(number, lane): (&u8, &mut Lane)| {
-            std::mem::take(&mut lane.ack_due).then(|| Ack {
-                lane: *number,
-                up_to: lane.delivered,
-                refused: std::mem::take(&mut lane.refused),
-            })
-        };
-        self.lanes.iter_mut().filter_map(due).collect()
+        let mut acks = Vec::new();
+        for (number, lane) in &mut self.lanes {
+            while let Some(ack) = lane.ack(*number) {
+                acks.push(ack);
+            }
+        }
+        acks
     }
 
-    /// How far each lane is done, for HELLO: the peer may forget up to there, and resumes behind it.
+    /// How far each lane was received, for HELLO: the peer resumes behind it, and keeps what is not acknowledged.
+    ///
+    /// From then on nothing may be taken from an earlier connection.
     pub fn watermarks(&self) -> Vec<LaneMark> {
-        self.lanes.iter().map(|(lane, state)| LaneMark { lane: *lane, seq: state.delivered }).collect()
+        self.lanes.iter().map(|(lane, state)| LaneMark { lane: *lane, seq: state.received }).collect()
     }
 
     /// The counts.
@@ -208,29 +215,58 @@ impl Inbox {
 
 impl Lane {
     fn new(before: u64) -> Self {
-        Self { received: before, delivered: before, pending: VecDeque::new(), refused: Vec::new(), ack_due: false }
+        Self { received: before, told: before, pending: VecDeque::new(), refused: VecDeque::new(), reported: 0 }
     }
 
-    /// Places up to `last` hold nothing that will come.
-    fn pass(&mut self, last: u64) {
-        self.received = last;
-        match self.pending.back_mut() {
-            // A run of skips behind something pending is one record, however many come.
-            Some(back) if back.done && back.bytes == 0 && back.refused.is_none() => back.seq = last,
-            _ => self.pending.push_back(Pending { seq: last, bytes: 0, done: true, refused: None }),
+    /// The peer knows that all up to `before` is done.
+    fn rebase(&mut self, before: u64) {
+        self.received = self.received.max(before);
+        self.told = before;
+        while self.refused.front().is_some_and(|(seq, _)| *seq <= before) {
+            self.refused.pop_front();
         }
-        self.settle();
+        self.reported = 0;
     }
 
-    /// Moves the watermark over all that is done.
+    fn find(&mut self, seq: u64) -> Option<&mut Pending> {
+        let at = match self.pending.front() {
+            Some(front) if front.seq == seq => 0,
+            _ => self.pending.binary_search_by_key(&seq, |pending| pending.seq).ok()?,
+        };
+        self.pending.get_mut(at)
+    }
+
+    /// The last place up to which all is done.
+    fn delivered(&self) -> u64 {
+        self.pending.front().map_or(self.received, |front| front.seq - 1)
+    }
+
+    /// Lets go of what is done.
     fn settle(&mut self) {
-        while self.pending.front().is_some_and(|pending| pending.done) {
-            let Some(pending) = self.pending.pop_front() else { return };
-            self.delivered = pending.seq;
-            self.ack_due = true;
-            if let Some(reason) = pending.refused {
-                self.refused.push((pending.seq, reason));
+        while self.pending.front().is_some_and(|front| front.state != State::WithHost) {
+            let Some(Pending { seq, state, .. }) = self.pending.pop_front() else { return };
+            if let State::Refused(reason) = state {
+                if self.refused.len() == REFUSALS_KEPT {
+                    self.refused.pop_front();
+                    self.reported = self.reported.saturating_sub(1);
+                }
+                self.refused.push_back((seq, reason));
             }
         }
+    }
+
+    fn ack(&mut self, lane: u8) -> Option<Ack> {
+        let delivered = self.delivered();
+        if delivered <= self.told {
+            return None;
+        }
+        let fresh = self.refused.len() - self.reported;
+        let refused: Vec<_> = self.refused.range(self.reported..).take(REFUSALS_PER_ACK).copied().collect();
+        self.reported += refused.len();
+        self.told = match refused.last() {
+            Some((seq, _)) if fresh > refused.len() => *seq,
+            _ => delivered,
+        };
+        Some(Ack { lane, up_to: self.told, refused })
     }
 }

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::{
-    delivery::Budget,
+    delivery::{self, Budget},
     index,
     message::{Message, QoS},
     node::PeerId,
@@ -50,9 +50,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Reserves room for `bytes`, or counts a refusal.
+    /// Reserves room for a message with a body of `bytes`, or counts a refusal.
     fn admit(&self, bytes: usize) -> bool {
-        let admitted = self.budget.try_reserve(bytes as u64);
+        let admitted = self.budget.try_reserve(delivery::cost(bytes));
         if !admitted {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -112,10 +112,9 @@ impl Publisher {
     /// Whether no peer that wants the message and is connected has a full queue.
     pub fn has_room(&self, message: &Message) -> bool {
         let gates = self.gates.load();
-        self.wanting(message)
-            .iter()
-            .filter_map(|peer| gates.get(peer))
-            .all(|gate| !gate.live.load(Ordering::Relaxed) || gate.budget.has_room(message_len(message) as u64))
+        self.wanting(message).iter().filter_map(|peer| gates.get(peer)).all(|gate| {
+            !gate.live.load(Ordering::Relaxed) || gate.budget.has_room(delivery::cost(message_len(message)))
+        })
     }
 
     fn wanting(&self, message: &Message) -> Vec<PeerId> {

@@ -87,10 +87,9 @@ pub struct Hello {
     pub routes: RoutePosition,
     /// What the sender holds of the peer's route set.
     pub holds: Option<RoutePosition>,
-    /// For each lane of the sender with something unacknowledged, its first such sequence number; other lanes start
-    /// at their next one.
+    /// For each lane of the sender, the first sequence number that is not acknowledged.
     pub lanes: Vec<LaneMark>,
-    /// For each lane of the peer, the highest sequence number delivered here in the life `knows`.
+    /// For each lane of the peer, the highest sequence number received here in the life `knows`, handed on or not.
     pub received: Vec<LaneMark>,
 }
 
