@@ -252,7 +252,8 @@ impl RouteReplica {
         self.latest = Some(to.incarnation);
         let counted = |filter: &&TopicFilter| !self.certified.contains(*filter) && !self.stale.contains(*filter);
         let mut changes: Vec<_> = fresh.iter().filter(counted).cloned().map(RouteChange::Add).collect();
-        loading.filters.append(&mut fresh);
+        // Not `append`, which builds the whole set anew.
+        loading.filters.extend(fresh);
         loading.digest = digest;
         loading.next = number.saturating_add(1);
         if last {

@@ -112,8 +112,7 @@ impl View {
         let bare: BTreeSet<TopicFilter> = withdrawn
             .iter()
             .filter(|route| route.is_wildcard())
-            .flat_map(|r| self.hidden_index.covered_by(r))
-            .map(|(filter, ())| filter)
+            .flat_map(|route| self.hidden_index.covered_by(route).map(|(hidden, ())| hidden))
             .collect();
         candidates.extend(bare.into_iter().map(|route| (route, None)));
         candidates.sort_by_cached_key(|(route, _)| breadth(route));
@@ -127,8 +126,9 @@ impl View {
                 None if covered => {}
                 None => {
                     self.hidden_index.remove(&route, &());
-                    let count = self.hidden.remove(&route).unwrap_or_default();
-                    ops.push(self.announce(route, count));
+                    // The text that is kept is shared with the interest.
+                    let kept = self.hidden.remove_entry(&route);
+                    ops.extend(kept.map(|(route, count)| self.announce(route, count)));
                 }
             }
         }
