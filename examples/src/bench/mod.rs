@@ -58,13 +58,7 @@ pub fn median(values: &mut [f64]) -> f64 {
 /// # Errors
 /// If `topic` is none.
 pub fn message(topic: &str, qos: QoS) -> Result<Message, Failure> {
-    Ok(Message {
-        topic: Topic::new(topic.to_owned())?,
-        payload: vec![b'x'; PAYLOAD].into(),
-        qos,
-        retain: false,
-        properties: Default::default(),
-    })
+    Ok(Message::new(Topic::new(topic.to_owned())?, vec![b'x'; PAYLOAD], qos))
 }
 
 /// A link that wants everything.

@@ -1,13 +1,12 @@
 //! The smallest broker that is part of a link: read this first. No network, no tasks of its own.
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
-use bytes::Bytes;
 use link_core::{
     driver::Linker,
     host::{DeliverError, Host, Origin},
     link::{ClusterName, LinkConfig, LinkState, NodeName},
     memory::MemoryNetwork,
-    message::{Message, Properties, QoS},
+    message::{Message, QoS},
     topic::{Topic, TopicFilter},
 };
 
@@ -69,8 +68,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let messages = broker_eu.subscribe("eu-client", TopicFilter::new("from-us/#")?);
     let linker = broker_us.linker.get().ok_or("started above")?;
     linker.wait_for(&eu, |link| link.state == LinkState::Live && linker.wants("from-us/hello")).await;
-    let (topic, payload) = (Topic::new("from-us/hello")?, Bytes::from_static(b"hello from us"));
-    let message = Message { topic, payload, qos: QoS::AtLeastOnce, retain: false, properties: Properties::default() };
+    let message = Message::new(Topic::new("from-us/hello")?, "hello from us", QoS::AtLeastOnce);
     broker_us.publish("us-client", &message)?;
     let got = tokio::task::spawn_blocking(move || messages.recv()).await??;
     println!("eu-client got `{}` on {}", String::from_utf8_lossy(&got.payload), got.topic.as_str());

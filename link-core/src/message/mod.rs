@@ -51,6 +51,11 @@ pub struct Properties {
 }
 
 impl Message {
+    /// A message without properties and without the retain flag.
+    pub fn new(topic: Topic, payload: impl Into<Bytes>, qos: QoS) -> Self {
+        Self { topic, payload: payload.into(), qos, retain: false, properties: Properties::default() }
+    }
+
     /// A copy that shares no memory with anything else. For a host that keeps a message, or its topic, for long: what
     /// comes over a link is a slice of the frame it came in.
     ///

@@ -18,6 +18,7 @@ use crate::{
     index,
     message::{Message, QoS},
     node::PeerId,
+    topic::Topic,
     wire::{encode_message, message_len},
 };
 
@@ -75,7 +76,8 @@ pub struct Publisher {
 impl Publisher {
     /// Whether any peer wants messages of `topic`. A text that is no topic name is wanted by nobody.
     pub fn wants(&self, topic: &str) -> bool {
-        self.routes.is_match(topic)
+        // In this order: the usual answer is no, and needs no check.
+        self.routes.is_match(topic) && Topic::check(topic).is_ok()
     }
 
     /// Matches a message, and hands it to `accept` once for each peer node that wants it and has room.

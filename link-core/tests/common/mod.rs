@@ -30,13 +30,7 @@ pub fn filter(text: &str) -> TopicFilter {
 }
 
 pub fn message(topic: &str, payload: impl Into<Vec<u8>>) -> Message {
-    Message {
-        topic: Topic::new(topic.to_owned()).unwrap(),
-        payload: payload.into().into(),
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        properties: Default::default(),
-    }
+    Message::new(Topic::new(topic.to_owned()).unwrap(), payload.into(), QoS::AtLeastOnce)
 }
 
 /// A link with short times, so that tests are quick.
