@@ -1,5 +1,5 @@
 //! The configuration file: what is right is taken, what is wrong is named exactly and stops nothing else.
-#![cfg(feature = "config")]
+#![cfg(all(feature = "config", feature = "driver"))]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::{fs, time::Duration};

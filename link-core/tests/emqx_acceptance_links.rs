@@ -2,6 +2,8 @@
 //! the line of that list; lines that concern route sets alone are in `routes_acceptance.rs`, line 19 is in
 //! `config_file.rs`.
 
+#![cfg(feature = "driver")]
+
 mod common;
 
 use std::{

@@ -30,6 +30,8 @@ pub struct RouteReplica {
     key: Option<RouteKey>,
     /// The latest life of which anything was taken.
     latest: Option<Incarnation>,
+    /// The latest point that was proven, under whichever key: nothing leads behind it.
+    proven: Option<(Incarnation, u64)>,
     certified: BTreeSet<TopicFilter>,
     /// What the certified set is proven to be; `None` while nothing was proven under the peer's key.
     proof: Option<(RoutePosition, RouteDigest)>,
@@ -122,6 +124,7 @@ impl RouteReplica {
         Self {
             key: None,
             latest: None,
+            proven: None,
             certified: BTreeSet::new(),
             proof: None,
             loading: None,
@@ -201,6 +204,7 @@ impl RouteReplica {
         let ended = stale.into_iter().filter(|filter| !self.certified.contains(filter));
         changes.extend(ended.map(RouteChange::Remove));
         self.proof = Some((*to, digest));
+        self.proven = Some((to.incarnation, to.seq));
         Ok(changes)
     }
 
@@ -218,10 +222,8 @@ impl RouteReplica {
         if to.count > self.max_routes as u64 {
             return Err(RouteFault::TooMany { limit: self.max_routes });
         }
-        if let Some((held, _)) = self.proof
-            && held.incarnation == to.incarnation
-            && (to.seq < held.seq || to == held)
-        {
+        let is_held = self.proof.is_some_and(|(held, _)| to == held);
+        if is_held || self.proven.is_some_and(|proven| (to.incarnation, to.seq) < proven) {
             return Ok(Vec::new());
         }
         if number == 0 {
@@ -297,6 +299,7 @@ impl RouteReplica {
     fn commit(&mut self, loading: Loading) -> impl Iterator<Item = RouteChange> + '_ {
         let old = std::mem::replace(&mut self.certified, loading.filters);
         self.proof = Some((loading.to, loading.digest));
+        self.proven = Some((loading.to.incarnation, loading.to.seq));
         let ended = old.into_iter().chain(std::mem::take(&mut self.stale));
         ended.filter(|filter| !self.certified.contains(filter)).map(RouteChange::Remove)
     }
