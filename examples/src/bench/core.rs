@@ -57,7 +57,7 @@ impl Side {
                     self.delivered += 1;
                     self.node.handle(now, Input::Delivered { peer, ticket, refused: None });
                 }
-                Output::Close { .. } | Output::CancelDial { .. } | Output::Changed { .. } => {}
+                Output::Close { .. } | Output::CancelDial { .. } | Output::Forget { .. } | Output::Changed { .. } => {}
             }
         }
         any

@@ -260,6 +260,7 @@ impl Running {
                 Output::Deliver { peer, ticket, message, origin } => {
                     self.deliver(peer, Delivery { ticket, message, origin });
                 }
+                Output::Forget { peer } => drop(self.deliveries.remove(&peer)),
                 Output::Changed { .. } => self.shared.changed(),
             }
         }

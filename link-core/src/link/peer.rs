@@ -21,6 +21,8 @@ pub(crate) struct Peer {
     pub(crate) incarnation: Option<Incarnation>,
     /// Rises with each life of the peer that is seen, so that late results of the host for an older one are void.
     pub(crate) epoch: u32,
+    /// Messages of earlier lives that are still in the host's hands.
+    pub(crate) abandoned: u64,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
     pub(crate) replica: RouteReplica,

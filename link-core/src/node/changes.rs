@@ -216,6 +216,7 @@ impl Node {
             origin: Self::origin(&link.name, node),
             incarnation: None,
             epoch: 0,
+            abandoned: 0,
             outbox: Outbox::new(self.config.lanes, budget),
             inbox: Inbox::new(link.config.window as usize),
             replica: RouteReplica::new(link.config.max_routes),
@@ -250,6 +251,7 @@ impl Node {
         self.dirty.remove(&id);
         let Some(peer) = self.peers.remove(&id) else { return };
         self.change_gates(|gates| drop(gates.remove(&id)));
+        self.outputs.push_back(Output::Forget { peer: id });
         if let Some(link) = self.links.get_mut(&peer.link) {
             link.peers.retain(|other| *other != id);
         }

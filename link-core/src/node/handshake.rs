@@ -103,6 +103,9 @@ impl Node {
         if is_older(ready.incarnation, known) {
             return self.close(connection, CloseCode::Protocol, "READY is of an older life of the node");
         }
+        if self.must_wait(peer, ready.incarnation) {
+            return self.close(connection, CloseCode::Window, EARLIER_LIFE);
+        }
         let Some(link) = self.peers.get(&peer).and_then(|peer| self.links.get_mut(&peer.link)) else { return };
         if let Some(known) = ready.knows.filter(|known| is_older(link.incarnation, Some(*known))) {
             link.raise_above(known);
@@ -216,7 +219,17 @@ impl Node {
             // It did not know that it was asked for by name; the next HELLO tells it.
             return Err((CloseCode::Restart, "an older life of the node answered".to_owned()));
         }
+        if role == Role::Dialler && self.must_wait(peer, hello.incarnation) {
+            return Err((CloseCode::Window, EARLIER_LIFE.to_owned()));
+        }
         Ok(peer)
+    }
+
+    /// Whether the host still has messages of two lives: a peer that begins life after life does not fill the memory.
+    fn must_wait(&self, id: PeerId, incarnation: Incarnation) -> bool {
+        self.peers.get(&id).is_some_and(|peer| {
+            peer.incarnation != Some(incarnation) && peer.abandoned > 0 && peer.inbox.ledger().pending > 0
+        })
     }
 
     fn bind(
@@ -260,6 +273,7 @@ impl Node {
     fn adopt(&mut self, id: PeerId, incarnation: Incarnation, lanes: &[LaneMark]) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.incarnation != Some(incarnation) {
+            peer.abandoned += peer.inbox.ledger().pending;
             peer.incarnation = Some(incarnation);
             peer.epoch = peer.epoch.wrapping_add(1);
             peer.inbox.restart(lanes);
@@ -348,6 +362,8 @@ impl Node {
         Arc::new(Origin { cluster: cluster.clone(), node: node.clone() })
     }
 }
+
+const EARLIER_LIFE: &str = "the host still has messages of earlier lives of this node";
 
 /// Whether `life` can't follow on `known`: it is another one, and its counter is not higher.
 fn is_older(life: Incarnation, known: Option<Incarnation>) -> bool {

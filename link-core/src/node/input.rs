@@ -159,6 +159,11 @@ pub enum Output {
         /// Where it was published.
         origin: Arc<Origin>,
     },
+    /// A peer is forgotten. What the host still has of it may be finished; its results no longer matter.
+    Forget {
+        /// Which.
+        peer: PeerId,
+    },
     /// The status of a link changed.
     Changed {
         /// Which link.

@@ -102,6 +102,8 @@ impl Node {
         if ticket.epoch == peer.epoch {
             peer.inbox.finish(ticket.lane, ticket.seq, refused);
             self.dirty.insert(id);
+        } else {
+            peer.abandoned = peer.abandoned.saturating_sub(1);
         }
     }
 
