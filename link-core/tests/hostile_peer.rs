@@ -467,6 +467,37 @@ fn life_after_life_does_not_fill_the_memory() {
     assert_eq!(us.deliveries.len(), 1);
 }
 
+/// Of two connections that both sides dialled at once, the one of the cluster with the smaller name stays.
+#[test]
+fn crossing_dials_leave_the_connection_of_the_smaller_name() {
+    const DIALLED: ConnectionId = ConnectionId(50);
+    const ACCEPTED: ConnectionId = ConnectionId(51);
+    // `us` is below `zed` and above `abc`.
+    for (peer, loser) in [("zed", ACCEPTED), ("abc", DIALLED)] {
+        for answer_first in [false, true] {
+            let mut us = Attacked::new();
+            let mut config = link(peer);
+            config.servers = vec!["memory://peer".parse().unwrap()];
+            us.node.create_link(us.now, config).unwrap();
+            us.input(Input::Timeout);
+            assert_eq!(us.dials, 1);
+            let dial = Some(link_core::node::DialId(0));
+            let identity = Identity::default();
+            us.input(Input::Connected { connection: DIALLED, dial, identity, channels: 1 });
+            let answer = Frame::Hello(Box::new(hello(peer)));
+            if answer_first {
+                us.says(DIALLED, &answer);
+            }
+            us.connect(ACCEPTED);
+            us.says(ACCEPTED, &answer);
+            if !answer_first {
+                us.says(DIALLED, &answer);
+            }
+            assert_eq!(us.closed, [loser], "with {peer}, answer first: {answer_first}");
+        }
+    }
+}
+
 #[test]
 fn whatever_comes_for_what_is_gone_is_ignored() {
     let mut us = Attacked::new();
