@@ -179,6 +179,10 @@ fn reduce(filters: Vec<TopicFilter>, seed: u64) -> Vec<TopicFilter> {
 
 /// Orders filters so that one which covers another comes first: fewer levels before `#`, then with `#`, then more `+`.
 fn breadth(filter: &TopicFilter) -> (usize, bool, Reverse<usize>, TopicFilter) {
+    // It says the same as `/+/#`: one empty level alone is no topic.
+    if filter.as_str() == "/#" {
+        return (2, false, Reverse(1), filter.clone());
+    }
     let levels = filter.levels().count();
     let open = filter.levels().last() == Some("#");
     let plus = filter.levels().filter(|level| *level == "+").count();
