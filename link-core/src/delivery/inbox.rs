@@ -121,7 +121,8 @@ impl Inbox {
         for mark in bases {
             let before = mark.seq.saturating_sub(1);
             let lane = self.lanes.entry(mark.lane).or_insert_with(|| Lane::new(before));
-            self.ledger.lost_by_rollback += before.saturating_sub(lane.received);
+            self.ledger.lost_by_rollback =
+                self.ledger.lost_by_rollback.saturating_add(before.saturating_sub(lane.received));
             lane.rebase(before);
         }
     }
@@ -147,7 +148,7 @@ impl Inbox {
             match entry {
                 Entry::Skip { count } => {
                     let last = seq.saturating_add(count).saturating_sub(1);
-                    self.ledger.skipped += last.saturating_sub(lane.received);
+                    self.ledger.skipped = self.ledger.skipped.saturating_add(last.saturating_sub(lane.received));
                     lane.received = lane.received.max(last);
                     seq = seq.saturating_add(count);
                 }

@@ -86,6 +86,13 @@ impl Node {
                 peer.gate.budget.set(new.queue_bytes, new.overflow);
             }
         }
+        if old.window != new.window {
+            for peer in self.peers_of(id) {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.inbox.set_window(new.window as usize);
+                }
+            }
+        }
         if old.enabled != new.enabled {
             self.switch(id, new.enabled);
         } else if old.reconnect_needed(&new) {
@@ -248,6 +255,7 @@ impl Node {
     pub(super) fn remove_peer(&mut self, id: PeerId) {
         self.unroute_peer(id);
         self.timers.clear(Timer::Retention(id));
+        self.timers.clear(Timer::Sweep(id));
         self.dirty.remove(&id);
         let Some(peer) = self.peers.remove(&id) else { return };
         self.change_gates(|gates| drop(gates.remove(&id)));

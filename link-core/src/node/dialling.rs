@@ -207,7 +207,7 @@ impl Node {
 
     /// The session of a peer is over. What is queued for it stays.
     fn disconnected(&mut self, id: PeerId, reason: &str) {
-        for timer in [Timer::Heartbeat(id), Timer::Silence(id), Timer::Routes(id), Timer::Sweep(id)] {
+        for timer in [Timer::Heartbeat(id), Timer::Silence(id), Timer::Routes(id)] {
             self.timers.clear(timer);
         }
         self.dirty.remove(&id);

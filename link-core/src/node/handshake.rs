@@ -291,8 +291,6 @@ impl Node {
         if let Err(fault) = peer.outbox.resume(received, window, max_frame) {
             return self.close(connection, CloseCode::Protocol, &fault.to_string());
         }
-        link.backoff.reset();
-        link.next_server = 0;
         if link.dialled != Some(connection) && link.yielded_to.is_none() {
             link.yielded_to = Some(id);
         }

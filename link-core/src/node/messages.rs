@@ -58,7 +58,7 @@ impl Node {
     pub(super) fn on_early_batch(&mut self, connection: ConnectionId, id: PeerId, batch: Batch) {
         let window = self.peers.get(&id).and_then(|peer| self.links.get(&peer.link)).map_or(0, |l| l.config.window);
         let Some(session) = self.session_mut(id) else { return };
-        session.early_bytes += batch.entries.iter().map(Entry::cost).sum::<usize>();
+        session.early_bytes += batch.entries.iter().map(|entry| entry.cost().max(8)).sum::<usize>();
         let largest_alone = session.early.is_empty();
         if session.early_bytes > window as usize && !largest_alone {
             return self.close(connection, CloseCode::Window, "more than the window came before READY");

@@ -125,6 +125,9 @@ enum Owner {
     Peer(PeerId),
 }
 
+/// Most bytes of control frames that may wait for a transport: far above what an honest peer can cause.
+const CONTROL_MOST: usize = 32 << 20;
+
 /// Deadlines, by their reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
@@ -252,6 +255,9 @@ impl Node {
     }
 
     fn on_peer_frame(&mut self, connection: ConnectionId, peer: PeerId, frame: Frame) {
+        if self.session(peer).is_some_and(|session| session.control_queued > CONTROL_MOST) {
+            return self.close(connection, CloseCode::Window, "the peer asks for answers and does not read them");
+        }
         let live = self.session(peer).is_some_and(|session| session.phase == Phase::Live);
         match frame {
             Frame::Close(close) => self.on_close(connection, &close),

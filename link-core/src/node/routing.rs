@@ -201,6 +201,11 @@ impl Node {
         peer.reason = format!("connected to {}, routes equal at both ends", session.address);
         peer.since = self.now;
         let (link, reason) = (peer.link, peer.reason.clone());
+        // Only now has the address proven itself: one that shakes hands and fails is met with growing pauses.
+        if let Some(link) = self.links.get_mut(&link) {
+            link.backoff.reset();
+            link.next_server = 0;
+        }
         self.link_state(link, LinkState::Live, reason);
     }
 
