@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ConnectionId, Node, Offered, Output, PeerId, Ticket, Timer};
 use crate::{
     transport::Class,
-    wire::{Ack, Batch, CloseCode, Entry, Frame, RefusedReason, decode_message},
+    wire::{Ack, Batch, CloseCode, Frame, RefusedReason, decode_message},
 };
 
 /// Bytes of one batch, about.
