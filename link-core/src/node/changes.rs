@@ -30,7 +30,7 @@ impl Node {
         }
         let id = LinkId(self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
-        let incarnation = Incarnation { counter: self.config.starts.saturating_add(1), nonce: self.nonce };
+        let incarnation = Incarnation { counter: self.config.starts.saturating_add(1), nonce: self.rng.next() };
         let mut key = [0; 16];
         key[..8].copy_from_slice(&self.rng.next().to_be_bytes());
         key[8..].copy_from_slice(&self.rng.next().to_be_bytes());

@@ -97,7 +97,6 @@ impl NodeConfig {
 pub struct Node {
     config: NodeConfig,
     rng: Rng,
-    nonce: u64,
     links: BTreeMap<LinkId, Link>,
     names: BTreeMap<ClusterName, LinkId>,
     next_link: u32,
@@ -151,12 +150,10 @@ impl Node {
     /// A node without links. `seed` is its only source of randomness: nonces, keys and jitter come from it.
     pub fn new(config: NodeConfig, seed: [u8; 32]) -> Self {
         let word = |at: usize| seed[at..at + 8].iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
-        let mut rng = Rng::new(word(0) ^ word(8).rotate_left(17));
-        let nonce = word(16) ^ rng.next();
+        let rng = Rng::new(word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(34));
         Self {
             config,
             rng,
-            nonce,
             links: BTreeMap::new(),
             names: BTreeMap::new(),
             next_link: 0,
