@@ -31,6 +31,8 @@ pub(super) struct Lane {
     ever_sent: u64,
     /// The place of the next message.
     next: u64,
+    /// Whether a message has had a place here.
+    used: bool,
     sent: Queue,
     kept: Queue,
     brief: Queue,
@@ -95,6 +97,7 @@ impl Lane {
             sent_to: 0,
             ever_sent: 0,
             next: 1,
+            used: false,
             sent: Queue::default(),
             kept: Queue::default(),
             brief: Queue::default(),
@@ -106,6 +109,7 @@ impl Lane {
         let seq = self.next;
         let slot = make(seq);
         self.next += 1;
+        self.used = true;
         match slot.qos {
             QoS::AtMostOnce => self.brief.push_back(slot),
             _ => self.kept.push_back(slot),
@@ -214,6 +218,17 @@ impl Lane {
             self.sent.push_back(slot);
         }
         self.sent_to = received;
+    }
+
+    /// Whether no message has had a place here.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.used
+    }
+
+    /// Numbers an untouched lane from the place behind `received`.
+    pub(super) fn begin_behind(&mut self, received: u64) {
+        let received = received.max(self.acked);
+        (self.acked, self.sent_to, self.ever_sent, self.next) = (received, received, received, received + 1);
     }
 
     /// Drops QoS 0 that was not sent.

@@ -41,6 +41,9 @@ pub enum OutboxFault {
     },
 }
 
+/// The furthest place behind which the lanes of a new outbox may begin: it leaves room for all that will ever be sent.
+const FURTHEST_BEGIN: u64 = u64::MAX / 2;
+
 /// All messages that wait for one peer.
 #[derive(Debug)]
 pub struct Outbox {
@@ -101,7 +104,8 @@ impl Outbox {
     /// Takes the resume of a peer on a new connection. `received` is how far it has received each lane, or `None` if
     /// it does not know this life; `window` and `max_frame` are its limits.
     ///
-    /// What it has received stays in flight until it is acknowledged. What it has not is sent again, except QoS 0.
+    /// What it has received stays in flight until it is acknowledged. What it has not is sent again, except QoS 0. An
+    /// outbox in which no message has a place yet begins behind what the peer has received.
     ///
     /// # Errors
     /// [`OutboxFault`] if it claims to have what was never sent.
@@ -112,9 +116,11 @@ impl Outbox {
         max_frame: usize,
     ) -> Result<(), OutboxFault> {
         let received = received.unwrap_or_default();
+        // Nothing was pushed here: the peer was forgotten while it was away, and remembers the messages of before.
+        let untouched = self.lanes.iter().all(Lane::is_untouched);
         for LaneMark { lane, seq } in received {
             let own = self.lanes.get(usize::from(*lane)).ok_or(OutboxFault::Lane(*lane))?;
-            if *seq > own.ever_sent() {
+            if *seq > own.ever_sent() && !(untouched && *seq <= FURTHEST_BEGIN) {
                 return Err(OutboxFault::Unsent { lane: *lane, up_to: *seq, sent: own.ever_sent() });
             }
         }
@@ -122,7 +128,12 @@ impl Outbox {
         self.change(|lanes, tally| {
             for (lane, number) in lanes.iter_mut().zip(0..) {
                 let mark = received.iter().filter(|mark| mark.lane == number).map(|mark| mark.seq).max();
-                lane.resume(mark.unwrap_or(0), tally);
+                let mark = mark.unwrap_or(0);
+                if untouched {
+                    lane.begin_behind(mark);
+                } else {
+                    lane.resume(mark, tally);
+                }
             }
         });
         Ok(())
