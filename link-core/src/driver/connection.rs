@@ -93,7 +93,9 @@ async fn write(
             Err(error) => Input::Lost { connection: id, reason: error.to_string() },
         };
         let lost = matches!(input, Input::Lost { .. });
-        if inputs.send(input).await.is_err() || lost {
+        // Nobody listens any more where the loop has ended; the frames that it left, CLOSE last, still go out.
+        let _ = inputs.send(input).await;
+        if lost {
             return;
         }
     }
