@@ -152,10 +152,12 @@ impl Node {
     /// A connection has ended; plans what follows. `code` is the reason if one side closed it on purpose.
     pub(super) fn gone(&mut self, connection: ConnectionId, code: Option<CloseCode>, reason: &str) {
         self.timers.clear(Timer::Handshake(connection));
+        let mut was_live = false;
         let link = match self.connections.remove(&connection) {
             None => return,
             Some(Owner::Greeting(greeting)) => greeting.link,
             Some(Owner::Peer(peer)) => {
+                was_live = self.session(peer).is_some_and(|session| session.is_live());
                 self.disconnected(peer, reason);
                 self.peers.get(&peer).map(|peer| peer.link)
             }
@@ -167,8 +169,13 @@ impl Node {
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         tracing::info!(link = %link.name, reason, "connection ended");
-        if !refused && link.state != LinkState::Refused {
-            let state = if link.state == LinkState::Connecting { LinkState::Connecting } else { LinkState::Down };
+        if was_live && link.dialled == Some(connection) {
+            // A new round, after a pause: a peer that ends each connection is not dialled without rest.
+            link.next_server = link.config.servers.len();
+        }
+        if !refused && (was_live || link.state != LinkState::Refused) {
+            let waits = !was_live && link.state == LinkState::Connecting;
+            let state = if waits { LinkState::Connecting } else { LinkState::Down };
             self.link_state(id, state, reason.to_owned());
         }
         self.after_end(id, connection, code.map_or(Retry::Backoff, CloseCode::retry));
