@@ -44,12 +44,17 @@ impl Node {
 
     fn should_dial(&self, id: LinkId) -> bool {
         let Some(link) = self.links.get(&id) else { return false };
-        let yielded = link.yielded_to.is_some_and(|peer| self.session(peer).is_some());
         link.config.enabled
             && !link.config.servers.is_empty()
             && link.dialling.is_none()
             && link.dialled.is_none()
-            && !yielded
+            && !self.yields(id)
+    }
+
+    /// Whether a connection that the peer dialled makes one from here needless.
+    pub(super) fn yields(&self, id: LinkId) -> bool {
+        let peer = self.links.get(&id).and_then(|link| link.yielded_to);
+        peer.is_some_and(|peer| self.session(peer).is_some())
     }
 
     pub(super) fn on_connected(

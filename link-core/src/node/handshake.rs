@@ -284,6 +284,7 @@ impl Node {
 
     fn go_live(&mut self, connection: ConnectionId, id: PeerId, resume: &Resume) {
         self.timers.clear(Timer::Handshake(connection));
+        let yields = self.peers.get(&id).is_some_and(|peer| self.yields(peer.link));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&peer.link) else { return };
         let received = (resume.knows == Some(link.incarnation)).then_some(resume.received.as_slice());
@@ -291,7 +292,9 @@ impl Node {
         if let Err(fault) = peer.outbox.resume(received, window, max_frame) {
             return self.close(connection, CloseCode::Protocol, &fault.to_string());
         }
-        if link.dialled != Some(connection) && link.yielded_to.is_none() {
+        if link.dialled == Some(connection) {
+            link.yielded_to = None;
+        } else if link.dialled.is_none() && !yields {
             link.yielded_to = Some(id);
         }
         let (link, heartbeat, holds) = (link.id, link.config.heartbeat, resume.holds);
