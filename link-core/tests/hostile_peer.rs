@@ -329,7 +329,7 @@ fn an_acknowledgement_of_what_was_never_sent_ends_the_connection() {
     us.connect(EVIL);
     us.says(EVIL, &Frame::Hello(Box::new(hello("evil"))));
     let Some(Frame::Hello(ours)) = us.said.last() else { panic!("no HELLO") };
-    let lie = Ready { knows: Some(ours.incarnation), received: vec![LaneMark { lane: 0, seq: 1 << 40 }], ..ready() };
+    let lie = Ready { knows: Some(ours.incarnation), received: vec![LaneMark { lane: 0, seq: u64::MAX }], ..ready() };
     us.says(EVIL, &Frame::Ready(lie));
     us.thrown_out(CloseCode::Protocol, "");
 }
