@@ -1,4 +1,5 @@
 //! Links that change, break and come back while messages flow.
+#![cfg(feature = "driver")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
