@@ -364,6 +364,25 @@ fn what_was_accepted_for_a_peer_that_is_thrown_out_stays_and_is_sent_when_it_is_
 }
 
 #[test]
+fn a_watermark_above_what_was_sent_ends_the_connection_once_anything_was_queued() {
+    let mut us = Attacked::new();
+    us.live(EVIL, "evil");
+    routes(&mut us, &["wanted"]);
+    let message = Message::new(Topic::new("wanted").unwrap(), "x", QoS::AtLeastOnce);
+    let mut offered = Vec::new();
+    us.publisher.offer(us.now, "p", &message, |o| offered.push(o));
+    offered.into_iter().for_each(|offered| us.input(Input::Publish(offered)));
+    us.input(Input::Lost { connection: EVIL, reason: "gone".to_owned() });
+    us.connect(EVIL);
+    us.says(EVIL, &Frame::Hello(Box::new(hello("evil"))));
+    let Some(Frame::Hello(ours)) = us.said.last() else { panic!("no HELLO") };
+    let received = (0..8).map(|lane| LaneMark { lane, seq: 1 << 40 }).collect();
+    us.says(EVIL, &Frame::Ready(Ready { knows: Some(ours.incarnation), received, ..ready() }));
+    us.thrown_out(CloseCode::Protocol, "");
+    assert_eq!(us.status("evil").peers[0].sent.queued, 1, "the lie has cost a message");
+}
+
+#[test]
 fn a_route_set_over_the_limit_ends_the_connection_and_one_that_lies_is_never_taken_as_equal() {
     let mut us = Attacked::with(|link| link.max_routes = 2);
     us.live(EVIL, "evil");
