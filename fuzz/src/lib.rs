@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use link_core::{
-    index::Trie,
+    index::FilterIndex,
     topic::{Topic, TopicFilter},
     wire::{self, Entry, Frame, Limits},
 };
@@ -32,7 +32,7 @@ pub fn topic_match(data: &[u8]) {
     let Ok(topic) = Topic::from_bytes(topic) else { return };
     assert_eq!(Topic::check(topic.as_str()), Ok(()));
 
-    let mut index = Trie::new(1);
+    let mut index = FilterIndex::new(1);
     let mut matching = Vec::new();
     let filters: Vec<_> = lines.take(16).filter_map(|line| TopicFilter::from_bytes(line).ok()).collect();
     for (value, filter) in filters.iter().enumerate() {
@@ -76,7 +76,7 @@ pub fn filter_intersect(data: &[u8]) {
     }
 
     // An index of one filter gives the same answers.
-    let mut index = Trie::new(1);
+    let mut index = FilterIndex::new(1);
     index.insert(&a, ());
     assert_eq!(index.intersecting(&b).next().is_some(), both.is_some(), "{a:?} {b:?}");
     assert_eq!(index.covering(&b).next().is_some(), a.covers(&b), "{a:?} {b:?}");

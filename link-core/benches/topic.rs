@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use link_core::{
-    index::SharedIndex,
+    index::FilterIndex,
     topic::{Topic, TopicFilter},
 };
 
@@ -19,7 +19,7 @@ fn topics(c: &mut Criterion) {
 }
 
 fn index(c: &mut Criterion) {
-    let mut index = SharedIndex::new(1);
+    let mut index = FilterIndex::new(1);
     let reader = index.reader();
     c.bench_function("index/empty", |b| b.iter(|| reader.is_match(black_box(TOPIC))));
 

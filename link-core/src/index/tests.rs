@@ -1,216 +1,153 @@
 use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
 };
 
-use proptest::prelude::*;
+use super::*;
+use crate::topic::{Topic, TopicFilter};
 
-use super::{SharedIndex, Trie};
-use crate::topic::{MAX_BYTES, Topic, TopicFilter};
-
-fn filter(text: &str) -> TopicFilter {
-    TopicFilter::new(text).unwrap()
+thread_local! {
+    /// Leaves two hashes for all literals of a level.
+    pub(super) static POOR_HASHES: Cell<bool> = const { Cell::new(false) };
 }
 
-fn any_filter() -> impl Strategy<Value = TopicFilter> {
-    let level = prop::sample::select(vec!["", "a", "b", "$s", "+"]);
-    (prop::collection::vec(level, 0..4), any::<bool>()).prop_filter_map("a valid filter", |(mut levels, hash)| {
-        levels.extend(hash.then_some("#"));
-        TopicFilter::new(levels.join("/")).ok()
-    })
-}
+struct Random(u64);
 
-fn any_topic() -> impl Strategy<Value = Topic> {
-    prop::collection::vec(prop::sample::select(vec!["", "a", "b", "$s", "x"]), 1..5)
-        .prop_filter_map("a valid topic", |levels| Topic::new(levels.join("/")).ok())
-}
-
-type Pairs = BTreeSet<(TopicFilter, u8)>;
-
-/// Those of the pairs whose filter passes.
-fn those(pairs: &Pairs, passes: impl Fn(&TopicFilter) -> bool) -> Pairs {
-    pairs.iter().filter(|(filter, _)| passes(filter)).cloned().collect()
-}
-
-/// The pairs, each of which must come once.
-fn once(pairs: impl Iterator<Item = (TopicFilter, u8)>) -> Pairs {
-    let list: Vec<_> = pairs.collect();
-    let set: Pairs = list.iter().cloned().collect();
-    assert_eq!(list.len(), set.len());
-    set
-}
-
-proptest! {
-    #[test]
-    fn the_trie_answers_as_a_list_of_pairs(
-        changes in prop::collection::vec((any_filter(), 0u8..3, prop::bool::weighted(0.7)), 0..60),
-        asked in any_filter(),
-        topic in any_topic(),
-    ) {
-        let mut trie = Trie::new(1);
-        let mut pairs = Pairs::new();
-        for (filter, value, add) in changes {
-            if add {
-                prop_assert_eq!(trie.insert(&filter, value), pairs.insert((filter, value)));
-            } else {
-                prop_assert_eq!(trie.remove(&filter, &value), pairs.remove(&(filter, value)));
-            }
-            prop_assert_eq!(trie.len(), pairs.len());
-        }
-        prop_assert_eq!(trie.is_empty(), pairs.is_empty());
-        prop_assert_eq!(once(trie.iter()), pairs.clone());
-        prop_assert!(pairs.iter().all(|(filter, value)| trie.contains(filter, value)));
-
-        let mut values = Vec::new();
-        trie.for_each_match(&topic, |&value| values.push(value));
-        values.sort();
-        let mut expected: Vec<_> = those(&pairs, |filter| filter.matches(&topic)).into_iter().map(|pair| pair.1).collect();
-        expected.sort();
-        prop_assert_eq!(trie.is_match(&topic), !expected.is_empty());
-        prop_assert_eq!(values, expected);
-
-        prop_assert_eq!(once(trie.covering(&asked)), those(&pairs, |filter| filter.covers(&asked)));
-        prop_assert_eq!(trie.covers(&asked), pairs.iter().any(|(filter, _)| filter.covers(&asked)));
-        prop_assert_eq!(once(trie.covered_by(&asked)), those(&pairs, |filter| asked.covers(filter)));
-        prop_assert_eq!(once(trie.intersecting(&asked)), those(&pairs, |filter| filter.intersect(&asked).is_some()));
-
-        // The order depends on the pairs alone, and what is gone leaves nothing.
-        let mut fresh = Trie::new(2);
-        pairs.iter().rev().for_each(|(filter, value)| assert!(fresh.insert(filter, *value)));
-        prop_assert!(fresh.iter().eq(trie.iter()));
-        prop_assert_eq!(fresh.node_count().0, trie.node_count().0);
-        for (filter, value) in &pairs {
-            prop_assert!(trie.remove(filter, value));
-        }
-        prop_assert_eq!(trie.node_count().0, 1);
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % bound
     }
-}
 
-#[test]
-fn shared_subscriptions_count_as_their_filter() {
-    let mut trie = Trie::new(1);
-    assert!(trie.insert(&filter("$share/g/a/+"), 1));
-    assert!(!trie.insert(&filter("a/+"), 1));
-    assert!(trie.is_match("a/b") && !trie.is_match("$share/g/a/b"));
-    assert!(trie.remove(&filter("$share/h/a/+"), &1));
-    assert!(trie.is_empty());
-}
-
-#[test]
-fn memory_shrinks_with_the_table() {
-    let mut trie = Trie::new(1);
-    let filters: Vec<_> = (0..10_000).map(|n| filter(&format!("site/{}/dev-{n}/+/x", n % 100))).collect();
-    filters.iter().for_each(|filter| assert!(trie.insert(filter, 7)));
-    let (_, full) = trie.node_count();
-    for filter in &filters[100..] {
-        assert!(trie.remove(filter, &7));
-    }
-    let (live, places) = trie.node_count();
-    assert_eq!(live, 1 + 1 + 100 * 4);
-    assert!(places < full / 10, "{places} places for {live} nodes");
-    assert!(filters[..100].iter().all(|filter| trie.contains(filter, &7)));
-    assert!(trie.is_match("site/42/dev-42/y/x") && !trie.is_match("site/42/dev-142/y/x"));
-    assert_eq!(trie.covered_by(&filter("site/#")).count(), 100);
-}
-
-#[test]
-fn the_longest_filters_need_no_stack() {
-    let run = || {
-        let levels = MAX_BYTES / 2;
-        let deep = [filter(&"/".repeat(MAX_BYTES)), filter(&("+/".repeat(levels) + "#")), filter(&"a/".repeat(levels))];
-        let mut trie = Trie::new(1);
-        for (value, filter) in deep.iter().enumerate() {
-            assert!(trie.insert(filter, value));
-        }
-        assert_eq!(trie.iter().count(), 3);
-        let mut values = Vec::new();
-        trie.for_each_match("a/".repeat(levels), |&value| values.push(value));
-        values.sort();
-        assert_eq!(values, [1, 2]);
-        assert_eq!(trie.covering(&deep[2]).count(), 2);
-        assert_eq!(trie.covered_by(&deep[1]).count(), 3);
-        assert_eq!(trie.intersecting(&deep[0]).count(), 2);
-        let copy = trie.clone();
-        for (value, filter) in deep.iter().enumerate() {
-            assert!(trie.remove(filter, &value));
-        }
-        assert_eq!(trie.node_count().0, 1);
-        drop(copy);
-    };
-    thread::Builder::new().stack_size(256 * 1024).spawn(run).unwrap().join().unwrap();
-}
-
-#[test]
-fn readers_see_whole_batches_only() {
-    let mut index = SharedIndex::new(1);
-    let reader = index.reader();
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let readers: Vec<_> = (0..3)
-            .map(|_| {
-                scope.spawn(|| {
-                    let reader = reader.clone();
-                    let mut seen = BTreeSet::new();
-                    loop {
-                        let is_last = stop.load(Ordering::Relaxed);
-                        // Each batch moves both values at once.
-                        let mut values = Vec::new();
-                        reader.for_each_match("a/b", |&value: &u32| values.push(value));
-                        let [first, second] = values[..] else {
-                            assert!(values.is_empty(), "half a batch: {values:?}");
-                            continue;
-                        };
-                        assert_eq!(first, second);
-                        assert!(seen.last().is_none_or(|&last| last <= first), "back in time");
-                        seen.insert(first);
-                        if is_last {
-                            break;
-                        }
-                    }
-                    seen.len()
-                })
+    fn filter(&mut self, tokens: usize, depth: usize, plus: usize) -> TopicFilter {
+        let levels = 1 + self.below(depth);
+        let mut text: Vec<String> = (0..levels)
+            .map(|_| match self.below(100) {
+                roll if roll < plus => "+".to_owned(),
+                99 => String::new(),
+                98 => "$x".to_owned(),
+                _ => format!("t{}", self.below(tokens)),
             })
             .collect();
-        for round in 1..=3_000 {
-            index.insert(&filter("a/+"), round);
-            index.insert(&filter("a/b"), round);
-            index.remove(&filter("a/+"), &(round - 1));
-            index.remove(&filter("a/b"), &(round - 1));
-            index.publish();
-            if round % 100 == 0 {
-                thread::yield_now();
+        if self.below(100) < plus / 2 {
+            text.push("#".to_owned());
+        }
+        let text = text.join("/");
+        TopicFilter::new(if text.is_empty() { "x".to_owned() } else { text }).unwrap()
+    }
+
+    fn topic(&mut self, tokens: usize, depth: usize) -> Topic {
+        loop {
+            if let Ok(topic) = Topic::new(self.filter(tokens, depth, 0).as_str()) {
+                return topic;
             }
         }
-        stop.store(true, Ordering::Relaxed);
-        for reader in readers {
-            assert!(reader.join().unwrap() > 0);
+    }
+}
+
+fn sorted(values: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut values: Vec<u32> = values.into_iter().collect();
+    values.sort_unstable();
+    values
+}
+
+fn check(
+    index: &mut FilterIndex<u32>,
+    model: &BTreeMap<TopicFilter, BTreeSet<u32>>,
+    topics: &[Topic],
+    given: &[TopicFilter],
+) {
+    index.publish();
+    let reader = index.reader();
+    assert_eq!(index.len(), model.values().map(BTreeSet::len).sum::<usize>());
+    let mut batch = Matches::new();
+    let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+    reader.matches_batch(&names, &mut batch);
+    for (at, topic) in topics.iter().enumerate() {
+        let wanted = sorted(
+            model.iter().filter(|(filter, _)| filter.matches(topic)).flat_map(|(_, values)| values.iter().copied()),
+        );
+        let mut matches = Matches::new();
+        reader.matches_into(topic, &mut matches);
+        assert_eq!(sorted(matches.as_slice().iter().copied()), wanted, "{topic}");
+        assert_eq!(sorted(batch.of(at).iter().copied()), wanted, "{topic}");
+        assert_eq!(reader.is_match(topic), !wanted.is_empty());
+        assert_eq!(index.is_match(topic), !wanted.is_empty());
+    }
+    let pairs = |test: &dyn Fn(&TopicFilter) -> bool| -> Vec<(TopicFilter, u32)> {
+        model.iter().filter(|(f, _)| test(f)).flat_map(|(f, values)| values.iter().map(|&v| (f.clone(), v))).collect()
+    };
+    let got = |pairs: Pairs<'_, u32>| -> Vec<(TopicFilter, u32)> {
+        let mut all: Vec<_> = pairs.collect();
+        all.sort();
+        all
+    };
+    assert_eq!(got(index.iter()), pairs(&|_| true));
+    for given in given {
+        assert_eq!(got(index.covering(given)), pairs(&|f| f.covers(given)), "covering {given}");
+        assert_eq!(got(index.covered_by(given)), pairs(&|f| given.covers(f)), "covered by {given}");
+        assert_eq!(got(index.intersecting(given)), pairs(&|f| f.intersect(given).is_some()), "intersecting {given}");
+        assert_eq!(index.covers(given), model.keys().any(|f| f.covers(given)));
+    }
+}
+
+fn run(seed: u64, tokens: usize, depth: usize, plus: usize, most: usize, values: usize) {
+    let mut random = Random(seed);
+    let mut index = FilterIndex::new(seed);
+    let mut model: BTreeMap<TopicFilter, BTreeSet<u32>> = BTreeMap::new();
+    for round in 0..8 {
+        let growing = round % 3 != 2;
+        for _ in 0..most / 2 {
+            if growing || random.below(10) == 0 {
+                let filter = random.filter(tokens, depth, plus);
+                for _ in 0..1 + random.below(2) * random.below(values) {
+                    let value = random.below(values) as u32;
+                    assert_eq!(index.insert(&filter, value), model.entry(filter.clone()).or_default().insert(value));
+                }
+            } else if let Some(filter) = model.keys().nth(random.below(model.len().max(1))).cloned() {
+                let value = *model[&filter].first().unwrap();
+                assert!(index.remove(&filter, &value));
+                assert!(!index.remove(&filter, &value));
+                let left = model.get_mut(&filter).unwrap();
+                left.remove(&value);
+                if left.is_empty() {
+                    model.remove(&filter);
+                }
+            }
+            if random.below(40) == 0 {
+                index.publish();
+            }
         }
-    });
-    assert_eq!(index.trie().iter().collect::<Vec<_>>(), [(filter("a/+"), 3_000), (filter("a/b"), 3_000)]);
+        let topics: Vec<Topic> = (0..50).map(|_| random.topic(tokens, depth)).collect();
+        let given: Vec<TopicFilter> = (0..20).map(|_| random.filter(tokens, depth, 30)).collect();
+        check(&mut index, &model, &topics, &given);
+        let pairs = model.iter().flat_map(|(filter, values)| values.iter().map(move |value| (filter.clone(), *value)));
+        check(&mut FilterIndex::build(seed, pairs), &model, &topics, &given);
+    }
+    for (filter, values) in model {
+        for value in values {
+            assert!(index.remove(&filter, &value));
+        }
+    }
+    index.publish();
+    assert_eq!((index.len(), index.iter().count()), (0, 0));
+    assert!(index.memory_usage() < 40_000, "{}", index.memory_usage());
 }
 
 #[test]
-fn changes_show_when_they_are_published() {
-    let mut index = SharedIndex::new(1);
-    let reader = index.reader();
-    assert!(reader.is_empty());
-    assert!(index.insert(&filter("a"), 1));
-    assert!(!index.insert(&filter("a"), 1));
-    assert!(index.has_pending() && !reader.is_match("a"));
-    assert_eq!(index.trie().len(), 1);
-    index.publish();
-    assert!(!index.has_pending() && reader.is_match("a"));
-    assert_eq!(index.trie().len(), 1);
+fn answers_as_brute_force_does() {
+    run(1, 4, 5, 20, 200, 3);
+    run(2, 30, 6, 5, 600, 2);
+    run(3, 2, 12, 50, 300, 2);
+    run(4, 2, 20, 50, 200, 2);
+    run(5, 1_000, 2, 3, 1_000, 1);
+    run(6, 3, 3, 30, 40, 3_000);
+}
 
-    // A reader at work in the old copy keeps it; the writer goes on with another one.
-    reader.for_each_match("a", |_| {
-        assert!(index.insert(&filter("b"), 2));
-        index.publish();
-        assert!(index.remove(&filter("a"), &1));
-        index.publish();
-        assert!(!reader.is_match("a") && reader.is_match("b"));
-    });
-    assert!(!index.remove(&filter("a"), &1));
-    assert_eq!((reader.len(), index.trie().len()), (1, 1));
+#[test]
+fn answers_as_brute_force_does_if_hashes_collide() {
+    POOR_HASHES.set(true);
+    run(1, 4, 5, 20, 200, 3);
+    run(2, 30, 6, 30, 300, 2);
+    POOR_HASHES.set(false);
 }

@@ -43,7 +43,7 @@ pub use publisher::{Offered, Published, Publisher};
 use self::{handshake::Greeting, publisher::Gates, timers::Timers};
 pub(crate) use self::{publisher::Gate, rng::Rng};
 use crate::{
-    index::SharedIndex,
+    index::{self, FilterIndex},
     link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase},
     topic::TopicFilter,
     transport::Class,
@@ -107,7 +107,9 @@ pub struct Node {
     next_dial: u32,
     /// Every filter that a local client is subscribed to.
     interest: BTreeSet<TopicFilter>,
-    table: SharedIndex<PeerId>,
+    table: FilterIndex<PeerId>,
+    /// Of `table`.
+    routes: index::Reader<PeerId>,
     table_changed: bool,
     gates: Arc<ArcSwap<Gates>>,
     timers: Timers<Timer>,
@@ -151,6 +153,7 @@ impl Node {
     pub fn new(config: NodeConfig, seed: [u8; 32]) -> Self {
         let word = |at: usize| seed[at..at + 8].iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
         let rng = Rng::new(word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(34));
+        let mut table = FilterIndex::new(word(24));
         Self {
             config,
             rng,
@@ -163,7 +166,8 @@ impl Node {
             dials: BTreeMap::new(),
             next_dial: 0,
             interest: BTreeSet::new(),
-            table: SharedIndex::new(word(24)),
+            routes: table.reader(),
+            table,
             table_changed: false,
             gates: Arc::default(),
             timers: Timers::new(),
@@ -175,7 +179,7 @@ impl Node {
 
     /// The handle with which the host's threads publish.
     pub fn publisher(&self) -> Publisher {
-        Publisher { routes: self.table.reader(), gates: self.gates.clone(), lanes: self.config.lanes }
+        Publisher { routes: self.routes.clone(), gates: self.gates.clone(), lanes: self.config.lanes }
     }
 
     /// Lets something happen at `now`, a time since any fixed start that never goes back.

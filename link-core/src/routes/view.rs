@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use crate::{index::Trie, interest::InterestChange, topic::TopicFilter, wire::RouteOp};
+use crate::{index::FilterIndex, interest::InterestChange, topic::TopicFilter, wire::RouteOp};
 
 /// What of local interest is announced over a link: interest ∩ imports, counted, and reduced by covering.
 ///
@@ -24,8 +24,8 @@ pub(super) struct View {
     announced: BTreeMap<TopicFilter, u64>,
     hidden: BTreeMap<TopicFilter, u64>,
     /// Announced routes with a wildcard: nothing else covers another route.
-    wide: Trie<()>,
-    hidden_index: Trie<()>,
+    wide: FilterIndex<()>,
+    hidden_index: FilterIndex<()>,
 }
 
 impl View {
@@ -35,8 +35,8 @@ impl View {
             imports: reduce(imports, seed),
             announced: BTreeMap::new(),
             hidden: BTreeMap::new(),
-            wide: Trie::new(seed),
-            hidden_index: Trie::new(seed),
+            wide: FilterIndex::new(seed),
+            hidden_index: FilterIndex::new(seed),
         }
     }
 
@@ -172,7 +172,7 @@ fn cut(imports: &[TopicFilter], filter: &TopicFilter) -> BTreeSet<TopicFilter> {
 fn reduce(filters: Vec<TopicFilter>, seed: u64) -> Vec<TopicFilter> {
     let mut filters: Vec<TopicFilter> = filters.iter().map(TopicFilter::without_share).collect();
     filters.sort_by_cached_key(breadth);
-    let mut kept = Trie::new(seed);
+    let mut kept = FilterIndex::new(seed);
     filters.retain(|filter| !kept.covers(filter) && kept.insert(filter, ()));
     filters
 }

@@ -37,8 +37,8 @@ pub use error::{TopicError, TopicFilterError};
 pub use filter::TopicFilter;
 pub use levels::Levels;
 pub use name::Topic;
-pub(crate) use relation::is_reserved;
 pub use relation::matches;
+pub(crate) use relation::{covers, intersects, is_reserved};
 
 /// Most bytes of a topic name or topic filter: the length of an MQTT string is a 16-bit number (section 1.5.4).
 pub const MAX_BYTES: usize = 65_535;

@@ -40,7 +40,7 @@ pub fn matches<'f, 't>(filter: impl IntoIterator<Item = &'f str>, topic: impl In
 }
 
 /// Whether `wide` matches every topic that `narrow` matches.
-pub(super) fn covers(mut wide: Levels<'_>, mut narrow: Levels<'_>) -> bool {
+pub(crate) fn covers(mut wide: Levels<'_>, mut narrow: Levels<'_>) -> bool {
     let mut below_empty = false;
     for at in 0.. {
         let rest = wide.rest();
@@ -59,6 +59,31 @@ pub(super) fn covers(mut wide: Levels<'_>, mut narrow: Levels<'_>) -> bool {
         below_empty = at == 0 && inner == Some("");
     }
     false
+}
+
+/// Whether some topic matches both. Does not allocate.
+pub(crate) fn intersects(mut a: Levels<'_>, mut b: Levels<'_>) -> bool {
+    // Of the text of `intersect`.
+    let mut length = 0;
+    for at in 0.. {
+        let (rest_a, rest_b) = (a.rest(), b.rest());
+        let level = match (a.next(), b.next()) {
+            (None, None | Some(ALL)) | (Some(ALL), None) => break,
+            (Some(ONE | ALL), Some(level)) | (Some(level), Some(ONE | ALL)) if at == 0 && is_reserved(level) => {
+                return false;
+            }
+            (Some(ALL), Some(_)) | (Some(_), Some(ALL)) => {
+                let rest = if rest_a == Some(ALL) { rest_b } else { rest_a };
+                length += usize::from(at > 0) + rest.map_or(0, str::len);
+                break;
+            }
+            (Some(ONE), Some(level)) | (Some(level), Some(ONE)) => level,
+            (Some(level), Some(other)) if level == other => level,
+            _ => return false,
+        };
+        length += usize::from(at > 0) + level.len();
+    }
+    (1..=MAX_BYTES).contains(&length)
 }
 
 /// The filter of the topics that both match.
