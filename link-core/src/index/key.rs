@@ -108,6 +108,11 @@ impl Key<'_> {
         self.hashes[level % INDEXED]
     }
 
+    /// Number of levels that are indexed.
+    pub(super) fn indexed(&self) -> usize {
+        (self.levels as usize).min(INDEXED)
+    }
+
     /// Whether there are levels that are not indexed.
     pub(super) fn is_deep(&self) -> bool {
         self.levels as usize > INDEXED
