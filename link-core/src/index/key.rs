@@ -37,39 +37,40 @@ impl Hasher {
     #[inline]
     fn key<'a, const FILTER: bool>(&self, text: &'a str) -> Key<'a> {
         let bytes = text.as_bytes();
-        let mut key = Key { text, levels: 0, open: false, whole: 0, hashes: [ANY; INDEXED] };
+        let mut key =
+            Key { text, levels: 0, open: false, whole: 0, hashes: [ANY; INDEXED], starts: [0; INDEXED + 1] };
         let mut start = 0;
-        for end in memchr::memchr_iter(b'/', bytes) {
-            if key.levels as usize == INDEXED {
-                break;
+        let mut count = 0;
+        let mut level = |end: usize| {
+            let level = &bytes[start..end];
+            let hash = self.bytes(level);
+            key.whole = mix(key.whole, hash);
+            if FILTER && level == b"#" {
+                key.open = true;
+                return false;
             }
-            self.level::<FILTER>(&mut key, &bytes[start..end]);
+            let wildcard = FILTER && level == b"+";
+            key.hashes[count] = if wildcard { ANY } else { hash };
             start = end + 1;
-        }
-        if (key.levels as usize) < INDEXED {
-            self.level::<FILTER>(&mut key, &bytes[start..]);
-        } else {
-            let rest = &bytes[start..];
-            let count = memchr::memchr_iter(b'/', rest).count() + 1;
-            key.open = FILTER && (rest == b"#" || rest.ends_with(b"/#"));
-            key.levels += count as u32 - u32::from(key.open);
-            key.whole = mix(key.whole, self.bytes(rest));
+            count += 1;
+            key.starts[count] = start as u32;
+            count < INDEXED
+        };
+        let whole = slashes(bytes, &mut level) && level(bytes.len());
+        key.levels = count as u32;
+        if !whole && !key.open && start <= bytes.len() {
+            self.deep::<FILTER>(&mut key, &bytes[start..]);
         }
         key
     }
 
-    #[inline]
-    fn level<const FILTER: bool>(&self, key: &mut Key<'_>, level: &[u8]) {
-        let hash = self.bytes(level);
-        key.whole = mix(key.whole, hash);
-        if FILTER && level == b"#" {
-            key.open = true;
-            return;
-        }
-        if !(FILTER && level == b"+") {
-            key.hashes[key.levels as usize % INDEXED] = hash;
-        }
-        key.levels += 1;
+    /// What is below the indexed levels.
+    #[cold]
+    fn deep<const FILTER: bool>(&self, key: &mut Key<'_>, rest: &[u8]) {
+        let levels = 1 + memchr::memchr_iter(b'/', rest).count();
+        key.open = FILTER && (rest == b"#" || rest.ends_with(b"/#"));
+        key.levels += levels as u32 - u32::from(key.open);
+        key.whole = mix(key.whole, self.bytes(rest));
     }
 
     /// Never [`ANY`].
@@ -93,6 +94,8 @@ pub(super) struct Key<'a> {
     /// Hash of the whole text.
     pub(super) whole: u64,
     hashes: [u64; INDEXED],
+    /// Where each level begins, and the first one that is not there would.
+    starts: [u32; INDEXED + 1],
 }
 
 impl Key<'_> {
@@ -106,6 +109,12 @@ impl Key<'_> {
     #[inline]
     pub(super) fn hash(&self, level: usize) -> u64 {
         self.hashes[level % INDEXED]
+    }
+
+    /// The text of an indexed level.
+    #[inline]
+    pub(super) fn level(&self, level: usize) -> &[u8] {
+        &self.text.as_bytes()[self.starts[level] as usize..self.starts[level + 1] as usize - 1]
     }
 
     /// Number of levels that are indexed.
@@ -131,4 +140,25 @@ const ANY: u64 = 0;
 fn mix(sum: u64, hash: u64) -> u64 {
     let product = u128::from(sum ^ hash) * u128::from(0x9E37_79B9_7F4A_7C15_u64 ^ hash.rotate_left(32) | 1);
     (product >> 64) as u64 ^ product as u64
+}
+
+/// Calls `found` with the place of each `/`, until it says `false`. Whether it never did.
+#[inline]
+fn slashes(bytes: &[u8], mut found: impl FnMut(usize) -> bool) -> bool {
+    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        let other = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b'/'; 8]);
+        // The upper bit of each byte that is zero.
+        let mut same = !(((other & LOW) + LOW) | other | LOW);
+        while same != 0 {
+            if !found(at + same.trailing_zeros() as usize / 8) {
+                return false;
+            }
+            same &= same - 1;
+        }
+        at += 8;
+    }
+    rest.iter().zip(at..).all(|(&byte, at)| byte != b'/' || found(at))
 }

@@ -167,7 +167,7 @@ impl<V: Value> Matrix<V> {
                 bits &= bits - 1;
                 let mask = self.masks[slot];
                 if mask & !sure != 0 {
-                    if !matches(Levels::new(self.text(slot)), Levels::new(key.text)) {
+                    if !self.has_literals(slot, mask, key) {
                         continue;
                     }
                     if mask & ALONE == 0 {
@@ -178,6 +178,34 @@ impl<V: Value> Matrix<V> {
                     return false;
                 }
             }
+        }
+        true
+    }
+
+    /// Whether the literals of a filter are those of a topic that it matches by their hashes.
+    #[inline]
+    fn has_literals(&self, slot: usize, mask: u32, key: &Key<'_>) -> bool {
+        let text = self.text(slot);
+        if mask & ALONE != 0 {
+            return matches(Levels::new(text), Levels::new(key.text));
+        }
+        let text = text.as_bytes();
+        let mut at = 0;
+        let mut left = mask;
+        let mut level = 0;
+        while left != 0 {
+            let plain = left.trailing_zeros() as usize;
+            // Each `+` and its `/`.
+            at += 2 * plain;
+            level += plain;
+            let literal = key.level(level);
+            let end = at + literal.len();
+            if text.get(at..end) != Some(literal) || text.get(end).is_some_and(|&next| next != b'/') {
+                return false;
+            }
+            at = end + 1;
+            level += 1;
+            left >>= plain + 1;
         }
         true
     }
