@@ -1,10 +1,11 @@
-use std::{borrow::Borrow, collections::VecDeque, fmt, hash::Hash, sync::Arc};
+use std::{borrow::Borrow, collections::VecDeque, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytestring::ByteString;
 
 use super::{
-    Matches,
+    Matches, Value,
+    dictionary::Uses,
     publish::TwoCopies,
     scan::{Relation, Scan},
     table::{Step, Table},
@@ -23,21 +24,23 @@ use crate::topic::TopicFilter;
 /// docs/index.md for the whole table.
 pub struct FilterIndex<V> {
     copies: TwoCopies<Table<V>, Step<V>>,
+    uses: Uses,
 }
 
-impl<V: Copy + Ord + Hash> FilterIndex<V> {
+impl<V: Value> FilterIndex<V> {
     /// An index of nothing.
     ///
     /// `seed` goes into its hashes: peers choose the filters, so draw it at random where peers are real. Nothing depends
     /// on it but the time of a call, and the order of results.
     pub fn new(seed: u64) -> Self {
-        Self { copies: TwoCopies::new(Table::new(seed)) }
+        Self { copies: TwoCopies::new(Table::new(seed)), uses: Uses::default() }
     }
 
     /// An index of these pairs, some of which may be the same. Several times faster than to insert one after the other.
     pub fn build<F: Borrow<TopicFilter>>(seed: u64, pairs: impl IntoIterator<Item = (F, V)>) -> Self {
         let pairs = pairs.into_iter().map(|(filter, value)| (filter.borrow().clone(), value)).collect();
-        Self { copies: TwoCopies::new(Table::build(seed, pairs)) }
+        let mut uses = Uses::default();
+        Self { copies: TwoCopies::new(Table::build(seed, pairs, &mut uses)), uses }
     }
 
     /// Adds a pair. `false` if it was there.
@@ -46,7 +49,8 @@ impl<V: Copy + Ord + Hash> FilterIndex<V> {
             return false;
         }
         let (table, log) = self.copies.edit();
-        table.insert(filter, value, log)
+        table.insert(filter, value, &mut self.uses, log);
+        true
     }
 
     /// Takes a pair out. `false` if it was not there.
@@ -55,7 +59,8 @@ impl<V: Copy + Ord + Hash> FilterIndex<V> {
             return false;
         }
         let (table, log) = self.copies.edit();
-        table.remove(filter, value, log)
+        table.remove(filter, value, &mut self.uses, log);
+        true
     }
 
     /// Whether the pair is there.
@@ -78,7 +83,7 @@ impl<V: Copy + Ord + Hash> FilterIndex<V> {
     /// Leaves that only snapshots and readers still hold don't count.
     pub fn memory_usage(&self) -> usize {
         let (nodes, leaves) = self.table().heap();
-        nodes * self.copies.count() + leaves + self.copies.heap()
+        nodes * self.copies.count() + leaves + self.copies.heap() + self.uses.heap()
     }
 
     /// Shows all changes since the last time to the readers, at once. Costs the same whatever has changed.
@@ -113,7 +118,7 @@ pub struct Reader<V> {
     published: Arc<ArcSwap<Table<V>>>,
 }
 
-impl<V: Copy + Ord + Hash> Reader<V> {
+impl<V: Value> Reader<V> {
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.published.load().len()
@@ -177,7 +182,7 @@ pub struct Snapshot<V> {
     table: Arc<Table<V>>,
 }
 
-impl<V: Copy + Ord + Hash> Snapshot<V> {
+impl<V: Value> Snapshot<V> {
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.table.len()
@@ -236,7 +241,7 @@ impl<V: Copy + Ord + Hash> Snapshot<V> {
 /// The questions that both ends answer from one table.
 macro_rules! questions {
     ($($end:ident),*) => {$(
-        impl<V: Copy + Ord + Hash> $end<V> {
+        impl<V: Value> $end<V> {
             /// Whether any filter matches `topic`, which is taken for a valid topic name. Stops at the first.
             pub fn is_match(&self, topic: impl AsRef<str>) -> bool {
                 self.table().is_match(topic.as_ref())
@@ -280,7 +285,7 @@ macro_rules! questions {
             }
         }
 
-        impl<'a, V: Copy + Ord + Hash> IntoIterator for &'a $end<V> {
+        impl<'a, V: Value> IntoIterator for &'a $end<V> {
             type Item = (TopicFilter, V);
             type IntoIter = Pairs<'a, V>;
 
@@ -309,7 +314,7 @@ impl<'a, V> Pairs<'a, V> {
     }
 }
 
-impl<V: Copy + Ord + Hash> Iterator for Pairs<'_, V> {
+impl<V: Value> Iterator for Pairs<'_, V> {
     type Item = (TopicFilter, V);
 
     fn next(&mut self) -> Option<(TopicFilter, V)> {
@@ -333,7 +338,7 @@ pub struct Cursor<V> {
     scan: Scan,
 }
 
-impl<V: Copy + Ord + Hash> Cursor<V> {
+impl<V: Value> Cursor<V> {
     /// Looks into up to `leaves` leaves, of at most some hundred filters each, and calls `found` with each filter that
     /// is looked for and some or all of its values. `false` if that was the end.
     pub fn step(&mut self, leaves: usize, mut found: impl FnMut(&str, &[V])) -> bool {
@@ -353,7 +358,7 @@ impl<V> Clone for Snapshot<V> {
     }
 }
 
-impl<V: Copy + Ord + Hash + fmt::Debug> fmt::Debug for FilterIndex<V> {
+impl<V: Value + fmt::Debug> fmt::Debug for FilterIndex<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FilterIndex")
             .field("len", &self.len())
@@ -362,13 +367,13 @@ impl<V: Copy + Ord + Hash + fmt::Debug> fmt::Debug for FilterIndex<V> {
     }
 }
 
-impl<V: Copy + Ord + Hash> fmt::Debug for Reader<V> {
+impl<V: Value> fmt::Debug for Reader<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl<V: Copy + Ord + Hash> fmt::Debug for Snapshot<V> {
+impl<V: Value> fmt::Debug for Snapshot<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot").field("len", &self.len()).finish_non_exhaustive()
     }

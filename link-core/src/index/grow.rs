@@ -12,14 +12,14 @@ const NARROW: usize = 2;
 const SAMPLE: usize = 512;
 
 /// Changes a tree, and writes down how.
-pub(super) struct Editor<'a, L> {
+pub(super) struct Editor<'a, L: Leaf> {
     pub(super) tree: &'a mut Tree<L>,
-    pub(super) hasher: &'a Hasher,
+    pub(super) context: &'a L::Context,
     /// What a second copy has to do to follow; none if there is no second copy.
     pub(super) log: Option<&'a mut Vec<Step<L>>>,
 }
 
-impl<L: Leaf> Editor<'_, L> {
+impl<'a, L: Leaf> Editor<'a, L> {
     /// Adds a value. `false` if it was there.
     pub(super) fn insert(&mut self, key: &Key<'_>, value: L::Value) -> bool {
         self.insert_below(ROOT, key, value)
@@ -31,7 +31,7 @@ impl<L: Leaf> Editor<'_, L> {
         let Some(&place) = path.last() else { return false };
         let Slot::Leaf(leaf) = self.tree.slot(place) else { return false };
         let mut leaf = leaf.clone();
-        if !leaf.remove(self.hasher, key, value) {
+        if !leaf.remove(self.context, key, value) {
             return false;
         }
         self.set(place, if leaf.filters() == 0 { Slot::Empty } else { Slot::Leaf(leaf) });
@@ -54,9 +54,9 @@ impl<L: Leaf> Editor<'_, L> {
         let Some(place) = self.path(top, key, &value).pop() else { return false };
         let mut leaf = match self.tree.slot(place) {
             Slot::Leaf(leaf) => leaf.clone(),
-            Slot::Empty | Slot::Node(_) => L::build(self.hasher, Vec::new()),
+            Slot::Empty | Slot::Node(_) => L::build(self.context, Vec::new()),
         };
-        if !leaf.insert(self.hasher, key, value) {
+        if !leaf.insert(self.context, key, value) {
             return false;
         }
         let weight = leaf.weight();
@@ -76,7 +76,7 @@ impl<L: Leaf> Editor<'_, L> {
         let mut path = vec![top];
         let mut place = top;
         while let Slot::Node(node) = *self.tree.slot(place) {
-            place = Place { node, child: self.tree.node(node).child_of(self.hasher, key, value) };
+            place = Place { node, child: self.tree.node(node).child_of(self.hasher(), key, value) };
             path.push(place);
         }
         path
@@ -109,6 +109,7 @@ impl<L: Leaf> Editor<'_, L> {
             [] => return Err(entries),
             [entry] if size_of_val(entry.values) < entry.text.len() => return Err(entries),
             [_] => By::Value,
+            _ if L::FLAT => By::Text,
             _ => self.choose(&entries),
         };
         // The same hash would put all of them into one child again.
@@ -127,10 +128,10 @@ impl<L: Leaf> Editor<'_, L> {
                     entry
                         .values
                         .chunks(1)
-                        .map(|value| (self.hasher.value(&value[0]), Entry { values: value, ..entry })),
+                        .map(|value| (self.hasher().value(&value[0]), Entry { values: value, ..entry })),
                 ),
-                By::Text => literals.push((self.hasher.filter(entry.text).whole, entry)),
-                By::Level(level) => match self.hasher.filter(entry.text).literal(level.into()) {
+                By::Text => literals.push((self.key(entry.text).whole, entry)),
+                By::Level(level) => match self.hasher().filter(entry.text).literal(level.into()) {
                     Some(hash) => literals.push((hash, entry)),
                     None => rest.push(entry),
                 },
@@ -154,7 +155,7 @@ impl<L: Leaf> Editor<'_, L> {
     /// like them, and of levels that are about as good the first, which questions about whole subtrees name.
     fn choose(&self, entries: &[Entry<'_, L::Value>]) -> By {
         let stride = entries.len().div_ceil(SAMPLE);
-        let keys: Vec<_> = entries.iter().step_by(stride).map(|entry| self.hasher.filter(entry.text)).collect();
+        let keys: Vec<_> = entries.iter().step_by(stride).map(|entry| self.hasher().filter(entry.text)).collect();
         let deepest = keys.iter().map(|key| key.levels as usize).max().unwrap_or(0).min(INDEXED);
         let costs = (0..deepest).map(|level| {
             let mut sides = [0_usize; 2];
@@ -194,12 +195,12 @@ impl<L: Leaf> Editor<'_, L> {
                     match by {
                         By::Value => {
                             for value in entry.values.chunks(1) {
-                                sort(self.hasher.value(&value[0]), Entry { values: value, ..entry });
+                                sort(self.hasher().value(&value[0]), Entry { values: value, ..entry });
                             }
                         }
-                        By::Text => sort(self.hasher.filter(entry.text).whole, entry),
+                        By::Text => sort(self.key(entry.text).whole, entry),
                         By::Level(level) => {
-                            sort(self.hasher.filter(entry.text).literal(level.into()).unwrap_or(0), entry)
+                            sort(self.hasher().filter(entry.text).literal(level.into()).unwrap_or(0), entry)
                         }
                         By::Nothing => {}
                     }
@@ -233,7 +234,7 @@ impl<L: Leaf> Editor<'_, L> {
                     self.insert_all(into, &leaf);
                 }
                 (Slot::Leaf(left), Slot::Leaf(right)) => {
-                    let merged = L::build(self.hasher, left.entries().chain(right.entries()).collect());
+                    let merged = L::build(self.context, left.entries().chain(right.entries()).collect());
                     self.set(into, Slot::Leaf(merged));
                 }
             }
@@ -243,7 +244,7 @@ impl<L: Leaf> Editor<'_, L> {
 
     fn insert_all(&mut self, top: Place, leaf: &L) {
         for entry in leaf.entries() {
-            let key = self.hasher.filter(entry.text);
+            let key = self.key(entry.text);
             for &value in entry.values {
                 self.insert_below(top, &key, value);
             }
@@ -281,9 +282,7 @@ impl<L: Leaf> Editor<'_, L> {
                 _ => entries
                     .iter()
                     .flat_map(|entry| entry.values.chunks(1).map(|value| Entry { values: value, ..*entry }))
-                    .filter(|entry| {
-                        parent.child_of(self.hasher, &self.hasher.filter(entry.text), &entry.values[0]) == child
-                    })
+                    .filter(|entry| parent.child_of(self.hasher(), &self.key(entry.text), &entry.values[0]) == child)
                     .collect(),
             };
             slots.push(self.leaf(entries));
@@ -295,9 +294,17 @@ impl<L: Leaf> Editor<'_, L> {
         true
     }
 
+    fn hasher(&self) -> &'a Hasher {
+        L::hasher(self.context)
+    }
+
+    fn key<'t>(&self, text: &'t str) -> Key<'t> {
+        if L::FLAT { self.hasher().level(text) } else { self.hasher().filter(text) }
+    }
+
     /// A leaf, if there is anything to put into it.
     fn leaf(&self, entries: Vec<Entry<'_, L::Value>>) -> Slot<L> {
-        if entries.is_empty() { Slot::Empty } else { Slot::Leaf(L::build(self.hasher, entries)) }
+        if entries.is_empty() { Slot::Empty } else { Slot::Leaf(L::build(self.context, entries)) }
     }
 
     fn set(&mut self, place: Place, slot: Slot<L>) {

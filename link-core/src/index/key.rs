@@ -30,6 +30,11 @@ impl Hasher {
         self.key::<true>(pattern)
     }
 
+    /// The key of a level, which has one.
+    pub(super) fn level<'a>(&self, text: &'a str) -> Key<'a> {
+        Key { text, whole: self.bytes(text.as_bytes()), ..Key::EMPTY }
+    }
+
     pub(super) fn value<V: Hash>(&self, value: &V) -> u64 {
         self.0.hash_one(value)
     }
@@ -37,8 +42,7 @@ impl Hasher {
     #[inline]
     fn key<'a, const FILTER: bool>(&self, text: &'a str) -> Key<'a> {
         let bytes = text.as_bytes();
-        let mut key =
-            Key { text, levels: 0, open: false, whole: 0, hashes: [ANY; INDEXED], starts: [0; INDEXED + 1] };
+        let mut key = Key { text, ..Key::EMPTY };
         let mut start = 0;
         let mut count = 0;
         let mut level = |end: usize| {
@@ -98,7 +102,10 @@ pub(super) struct Key<'a> {
     starts: [u32; INDEXED + 1],
 }
 
-impl Key<'_> {
+impl<'a> Key<'a> {
+    pub(super) const EMPTY: Key<'static> =
+        Key { text: "", levels: 0, open: false, whole: 0, hashes: [ANY; INDEXED], starts: [0; INDEXED + 1] };
+
     /// The hash of a level; `None` for `+`, behind the end, and for levels too deep to be indexed.
     #[inline]
     pub(super) fn literal(&self, level: usize) -> Option<u64> {
@@ -113,8 +120,12 @@ impl Key<'_> {
 
     /// The text of an indexed level.
     #[inline]
-    pub(super) fn level(&self, level: usize) -> &[u8] {
+    pub(super) fn level(&self, level: usize) -> &'a [u8] {
         &self.text.as_bytes()[self.starts[level] as usize..self.starts[level + 1] as usize - 1]
+    }
+
+    pub(super) fn level_text(&self, level: usize) -> &'a str {
+        &self.text[self.starts[level] as usize..self.starts[level + 1] as usize - 1]
     }
 
     /// Number of levels that are indexed.
@@ -144,21 +155,49 @@ fn mix(sum: u64, hash: u64) -> u64 {
 
 /// Calls `found` with the place of each `/`, until it says `false`. Whether it never did.
 #[inline]
-fn slashes(bytes: &[u8], mut found: impl FnMut(usize) -> bool) -> bool {
-    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut at = 0;
-    for word in words {
-        let other = u64::from_le_bytes(*word) ^ u64::from_le_bytes([b'/'; 8]);
-        // The upper bit of each byte that is zero.
-        let mut same = !(((other & LOW) + LOW) | other | LOW);
-        while same != 0 {
-            if !found(at + same.trailing_zeros() as usize / 8) {
-                return false;
-            }
-            same &= same - 1;
+fn slashes(bytes: &[u8], found: impl FnMut(usize) -> bool) -> bool {
+    same_bytes(bytes, b'/').all(found)
+}
+
+/// The places of a byte, eight bytes at a time.
+#[inline]
+pub(super) fn same_bytes(bytes: &[u8], byte: u8) -> impl Iterator<Item = usize> {
+    SameBytes { bytes, byte, at: 0, same: 0 }
+}
+
+struct SameBytes<'a> {
+    bytes: &'a [u8],
+    byte: u8,
+    /// Where the bytes that are left begin.
+    at: usize,
+    /// The upper bit of each byte that is the same, of the eight bytes before.
+    same: u64,
+}
+
+impl Iterator for SameBytes<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
+        while self.same == 0 {
+            let rest = self.bytes.get(self.at..)?;
+            let word = match rest.first_chunk::<8>() {
+                Some(word) => u64::from_le_bytes(*word),
+                None if rest.is_empty() => return None,
+                // What is not there is another byte.
+                None => {
+                    let mut word = [!self.byte; 8];
+                    word[..rest.len()].copy_from_slice(rest);
+                    u64::from_le_bytes(word)
+                }
+            };
+            let other = word ^ u64::from_le_bytes([self.byte; 8]);
+            self.same = !(((other & LOW) + LOW) | other | LOW);
+            self.at += 8;
         }
-        at += 8;
+        let at = self.at - 8 + self.same.trailing_zeros() as usize / 8;
+        self.same &= self.same - 1;
+        Some(at)
     }
-    rest.iter().zip(at..).all(|(&byte, at)| byte != b'/' || found(at))
 }

@@ -2,6 +2,8 @@
 
 use std::hash::Hash;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
 use super::key::{Hasher, Key};
 
 /// A filter and some or all of its values: sorted, each once.
@@ -11,22 +13,32 @@ pub(super) struct Entry<'a, V> {
     pub(super) values: &'a [V],
 }
 
-/// What an index holds for a filter: a small id.
-pub(super) trait Value: Copy + Ord + Hash {}
+/// What an index can hold for a filter: a small id, or a set of bits.
+///
+/// Integers and arrays of them are values, and so is what derives the traits, such as
+/// `#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable)] struct Peer(u32)` with
+/// the derives of `zerocopy`. Not those of no size, and not those aligned to more than 16 bytes.
+pub trait Value: Copy + Ord + Hash + FromBytes + IntoBytes + Immutable {}
 
-impl<V: Copy + Ord + Hash> Value for V {}
+impl<V: Copy + Ord + Hash + FromBytes + IntoBytes + Immutable> Value for V {}
 
 /// A bounded number of filters in a few pieces of memory, cheap to clone.
 pub(super) trait Leaf: Clone {
     type Value: Value;
+    /// What it takes to make a leaf.
+    type Context;
 
     /// The weight above which a leaf is to be split.
     const FULL: usize;
     /// The weight of most leaves.
     const USUAL: usize;
+    /// Whether the texts are no filters, but levels.
+    const FLAT: bool = false;
 
     /// A leaf of these filters. One that is there several times gets the values of all.
-    fn build(hasher: &Hasher, entries: Vec<Entry<'_, Self::Value>>) -> Self;
+    fn build(context: &Self::Context, entries: Vec<Entry<'_, Self::Value>>) -> Self;
+
+    fn hasher(context: &Self::Context) -> &Hasher;
 
     /// What the leaf takes of [`FULL`](Self::FULL).
     fn weight(&self) -> usize;
@@ -37,12 +49,12 @@ pub(super) trait Leaf: Clone {
     fn filters(&self) -> usize;
 
     /// `false` if the value was there.
-    fn insert(&mut self, hasher: &Hasher, key: &Key<'_>, value: Self::Value) -> bool;
+    fn insert(&mut self, context: &Self::Context, key: &Key<'_>, value: Self::Value) -> bool;
 
     /// `false` if the value was not there.
-    fn remove(&mut self, hasher: &Hasher, key: &Key<'_>, value: &Self::Value) -> bool;
+    fn remove(&mut self, context: &Self::Context, key: &Key<'_>, value: &Self::Value) -> bool;
 
-    fn contains(&self, hasher: &Hasher, key: &Key<'_>, value: &Self::Value) -> bool;
+    fn contains(&self, key: &Key<'_>, value: &Self::Value) -> bool;
 
     fn entries(&self) -> impl Iterator<Item = Entry<'_, Self::Value>>;
 

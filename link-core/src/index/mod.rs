@@ -1,6 +1,7 @@
 //! Which of many topic filters match a topic.
 
 mod block;
+mod dictionary;
 mod filter_index;
 mod grow;
 mod key;
@@ -15,4 +16,5 @@ mod tests;
 mod tree;
 
 pub use filter_index::{Cursor, FilterIndex, Pairs, Reader, Snapshot};
+pub use leaf::Value;
 pub use matches::Matches;

@@ -1,206 +1,199 @@
-//! A leaf of filters without wildcards: a small sorted table in one piece of memory.
+//! A leaf of texts that are looked up as a whole: a small hash table in one piece of memory.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
+
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
-    key::{Hasher, Key},
+    key::{Hasher, Key, same_bytes},
     leaf::{Entry, Leaf, Value, group},
 };
 
-/// Filters without wildcards, each with its values. Immutable: a change makes another page.
+/// Texts, each with its values: filters without wildcards, or levels. Shared: a change makes another page.
 ///
 /// ```text
-/// bytes:   count | slots, sorted          | starts (only if some filter has several values) | texts
-///          u32     fingerprint 12, place 20  u32 each, one more than filters                  u16 length, text
-/// values:  of the first slot, of the second slot, ...
+/// count  unit  several | fingerprints | places       | records
+/// u16    u8    u8      | u8 each      | u8 each,     | length of the text u16, number of values u32 (if several),
+///                      |              | in 2^unit    | text, values (aligned)
 /// ```
 ///
-/// Fingerprints are uniform, so that the place of one among the slots can be guessed: a lookup reads one cache line of
-/// slots and the text that it compares.
+/// The first part of a page of up to 30 texts is one cache line: a lookup reads that line and the record.
+///
+/// `FLAT`: the texts are levels, which are told apart by nothing but the whole text.
 #[derive(Debug, Clone)]
-pub(super) struct Page<V> {
-    bytes: Arc<[u8]>,
-    values: Arc<[V]>,
-}
+pub(super) struct Page<V, const FLAT: bool>(Arc<[u128]>, PhantomData<V>);
 
-const FINGERPRINT_BITS: u32 = 12;
-const PLACE_BITS: u32 = 32 - FINGERPRINT_BITS;
-const PLACE_MASK: u32 = (1 << PLACE_BITS) - 1;
 const HEADER: usize = 4;
-/// In the count: some filter has several values.
-const SEVERAL: u32 = 1 << 31;
-/// In the count: places are in units of that power of two.
-const UNIT_SHIFT: u32 = 24;
-const COUNT_MASK: u32 = (1 << UNIT_SHIFT) - 1;
 
-fn fingerprint(key: &Key<'_>) -> u32 {
-    (key.whole >> (64 - FINGERPRINT_BITS)) as u32
+/// Of the bits that a node does not use to choose the page.
+#[inline]
+fn fingerprint(whole: u64) -> u8 {
+    (whole >> 56) as u8
 }
 
-impl<V: Value> Page<V> {
-    /// The values of the filter that is the topic of this key.
+impl<V: Value, const FLAT: bool> Page<V, FLAT> {
+    /// The values of a text.
     #[inline]
-    pub(super) fn find(&self, key: &Key<'_>) -> Option<&[V]> {
-        let head = self.head();
-        let slots = self.slots(head);
-        let wanted = fingerprint(key);
-        let mut at = (wanted as usize * slots.len()) >> FINGERPRINT_BITS;
-        while at > 0 && slot(slots, at - 1) >> PLACE_BITS >= wanted {
-            at -= 1;
-        }
-        while at < slots.len() {
-            let slot = slot(slots, at);
-            let found = slot >> PLACE_BITS;
-            if found == wanted && self.text_bytes(head, slot) == key.text.as_bytes() {
-                return Some(self.values_at(head, at));
-            }
-            if found > wanted {
-                break;
-            }
-            at += 1;
-        }
-        None
+    pub(super) fn find(&self, whole: u64, text: &[u8]) -> Option<&[V]> {
+        let bytes = self.bytes();
+        let place = candidates(bytes, whole).find(|&place| {
+            let length = usize::from(u16::from_le_bytes([bytes[place], bytes[place + 1]]));
+            let start = place + text_start(bytes);
+            length == text.len() && bytes[start..start + length] == *text
+        })?;
+        Some(self.entry(place).values)
     }
 
-    /// Reads what [`find`](Self::find) will read first, for nothing but to have it near.
+    /// Reads what a search reads first, for nothing but to have it near.
     #[inline]
-    pub(super) fn touch_slots(&self, key: &Key<'_>) -> u32 {
-        let slots = self.slots(self.head());
-        slots
-            .get((fingerprint(key) as usize * slots.len()) >> FINGERPRINT_BITS)
-            .map_or(0, |slot| u32::from_le_bytes(*slot))
+    pub(super) fn touch(&self) -> u8 {
+        self.bytes()[0]
     }
 
-    /// Reads what [`find`](Self::find) will read next, when the slots are near.
+    /// Reads what a search reads then, when the first is near.
     #[inline]
-    pub(super) fn touch_text(&self, key: &Key<'_>) -> u8 {
-        let head = self.head();
-        let slots = self.slots(head);
-        let wanted = fingerprint(key);
-        let mut at = (wanted as usize * slots.len()) >> FINGERPRINT_BITS;
-        while at > 0 && slot(slots, at - 1) >> PLACE_BITS >= wanted {
-            at -= 1;
-        }
-        while at < slots.len() && slot(slots, at) >> PLACE_BITS < wanted {
-            at += 1;
-        }
-        if at == slots.len() {
-            return 0;
-        }
-        let start = ((slot(slots, at) & PLACE_MASK) as usize) << head.unit;
-        self.bytes.get(start).copied().unwrap_or(0)
+    pub(super) fn touch_record(&self, whole: u64) -> u8 {
+        let bytes = self.bytes();
+        bytes[candidates(bytes, whole).next().unwrap_or(0)]
     }
 
     #[inline]
-    fn head(&self) -> Head {
-        let word = self.bytes.first_chunk::<HEADER>().map_or(0, |head| u32::from_le_bytes(*head));
-        Head {
-            count: (word & COUNT_MASK) as usize,
-            several: word & SEVERAL != 0,
-            unit: (word & !SEVERAL) >> UNIT_SHIFT,
+    fn entry(&self, place: usize) -> Entry<'_, V> {
+        let bytes = self.bytes();
+        let length = usize::from(u16::from_le_bytes([bytes[place], bytes[place + 1]]));
+        let start = place + text_start(bytes);
+        let count = if bytes[3] == 0 { 1 } else { read_u32(&bytes[place + 2..]) };
+        let values = (start + length).next_multiple_of(align_of::<V>());
+        Entry {
+            // It came in as text.
+            text: std::str::from_utf8(&bytes[start..start + length]).unwrap_or_default(),
+            values: <[V]>::ref_from_bytes(&bytes[values..values + count * size_of::<V>()]).unwrap_or_default(),
         }
     }
 
     #[inline]
-    fn slots(&self, head: Head) -> &[[u8; 4]] {
-        words(&self.bytes, HEADER, head.count)
+    fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
-    #[inline]
-    fn values_at(&self, head: Head, at: usize) -> &[V] {
-        if !head.several {
-            return &self.values[at..=at];
-        }
-        let starts = words(&self.bytes, HEADER + 4 * head.count, head.count + 1);
-        &self.values[slot(starts, at) as usize..slot(starts, at + 1) as usize]
+    /// With their fingerprints.
+    fn records(&self) -> impl Iterator<Item = (u8, Entry<'_, V>)> {
+        let bytes = self.bytes();
+        let (count, unit) = (self.filters(), bytes[2]);
+        (HEADER..HEADER + count).map(move |at| (bytes[at], self.entry(usize::from(bytes[at + count]) << unit)))
     }
 
-    #[inline]
-    fn text_bytes(&self, head: Head, slot: u32) -> &[u8] {
-        let start = ((slot & PLACE_MASK) as usize) << head.unit;
-        let length = u16::from_le_bytes([self.bytes[start], self.bytes[start + 1]]);
-        &self.bytes[start + 2..start + 2 + usize::from(length)]
-    }
-
-    fn encode(mut entries: Vec<(u32, Entry<'_, V>)>) -> Self {
-        entries.sort_unstable_by(|(a, left), (b, right)| (a, left.text).cmp(&(b, right.text)));
+    fn encode(entries: &[(u8, Entry<'_, V>)]) -> Self {
+        const { assert!(align_of::<V>() <= align_of::<u128>() && size_of::<V>() > 0) };
         let count = entries.len();
         let several = entries.iter().any(|(_, entry)| entry.values.len() != 1);
-        let tables = HEADER + 4 * count + if several { 4 * (count + 1) } else { 0 };
-        let texts: usize = entries.iter().map(|(_, entry)| 2 + entry.text.len()).sum();
-        // Only a page of very long texts needs more than units of one byte.
-        let unit = (0..8).find(|unit| (tables + texts + (count << unit)) >> unit <= PLACE_MASK as usize).unwrap_or(8);
-        let mut bytes = Vec::with_capacity(tables + texts);
-        let mut values = Vec::with_capacity(entries.iter().map(|(_, entry)| entry.values.len()).sum());
-        bytes.resize(tables, 0);
-        put(&mut bytes, 0, count as u32 | (unit as u32) << UNIT_SHIFT | if several { SEVERAL } else { 0 });
+        let align = align_of::<V>();
+        let text_start = if several { 6 } else { 2 };
+        let size = |unit: u8, entry: &Entry<'_, V>| {
+            let text = text_start + entry.text.len();
+            (text.next_multiple_of(align) + size_of_val(entry.values)).next_multiple_of(1 << unit)
+        };
+        let head = HEADER + 2 * count;
+        let total = |unit: u8| {
+            head.next_multiple_of(1 << unit) + entries.iter().map(|(_, entry)| size(unit, entry)).sum::<usize>()
+        };
+        // Records begin where values may be.
+        let least = align.max(4).trailing_zeros() as u8;
+        let unit = (least..32).find(|&unit| total(unit) >> unit <= 256).unwrap_or(32);
+
+        let mut words = vec![0_u128; total(unit).div_ceil(size_of::<u128>())];
+        let bytes = words.as_mut_bytes();
+        bytes[..2].copy_from_slice(&(count as u16).to_le_bytes());
+        bytes[2] = unit;
+        bytes[3] = u8::from(several);
+        let mut place = head.next_multiple_of(1 << unit);
         for (at, (fingerprint, entry)) in entries.iter().enumerate() {
-            while bytes.len() & ((1 << unit) - 1) != 0 {
-                bytes.push(0);
-            }
-            let place = (bytes.len() >> unit) as u32;
-            put(&mut bytes, HEADER + 4 * at, fingerprint << PLACE_BITS | place);
+            bytes[HEADER + at] = *fingerprint;
+            bytes[HEADER + count + at] = (place >> unit) as u8;
+            put(bytes, place, &(entry.text.len() as u16).to_le_bytes());
             if several {
-                put(&mut bytes, HEADER + 4 * (count + at), values.len() as u32);
+                put(bytes, place + 2, &(entry.values.len() as u32).to_le_bytes());
             }
-            bytes.extend_from_slice(&(entry.text.len() as u16).to_le_bytes());
-            bytes.extend_from_slice(entry.text.as_bytes());
-            values.extend_from_slice(entry.values);
+            put(bytes, place + text_start, entry.text.as_bytes());
+            let values = (place + text_start + entry.text.len()).next_multiple_of(align);
+            put(bytes, values, entry.values.as_bytes());
+            place += size(unit, entry);
         }
-        if several {
-            put(&mut bytes, HEADER + 8 * count, values.len() as u32);
-        }
-        Self { bytes: bytes.into(), values: values.into() }
+        Self(words.into(), PhantomData)
     }
 
-    /// With the fingerprints.
-    fn slots_and_entries(&self) -> impl Iterator<Item = (u32, Entry<'_, V>)> {
-        let head = self.head();
-        (0..head.count).map(move |at| {
-            let slot = slot(self.slots(head), at);
-            // The text came in as text.
-            let text = std::str::from_utf8(self.text_bytes(head, slot)).unwrap_or_default();
-            (slot >> PLACE_BITS, Entry { text, values: self.values_at(head, at) })
-        })
-    }
-
-    /// The page with another list of values for a filter; none: without the filter.
+    /// The page with another list of values for a text; none: without the text.
     fn with(&self, key: &Key<'_>, values: &[V]) -> Self {
-        let mut entries = Vec::with_capacity(self.filters() + 1);
-        entries.extend(self.slots_and_entries().filter(|(_, entry)| entry.text != key.text));
+        let mut entries: Vec<_> = self.records().filter(|(_, entry)| entry.text != key.text).collect();
         if !values.is_empty() {
-            entries.push((fingerprint(key), Entry { text: key.text, values }));
+            entries.push((fingerprint(key.whole), Entry { text: key.text, values }));
         }
-        Self::encode(entries)
+        Self::encode(&entries)
+    }
+
+    fn values(&self, key: &Key<'_>) -> &[V] {
+        self.find(key.whole, key.text.as_bytes()).unwrap_or_default()
     }
 }
 
-impl<V: Value> Leaf for Page<V> {
+/// Where the records with the fingerprint of a text begin.
+#[inline]
+fn candidates(bytes: &[u8], whole: u64) -> impl Iterator<Item = usize> {
+    let (count, unit) = (usize::from(u16::from_le_bytes([bytes[0], bytes[1]])), bytes[2]);
+    let (fingerprints, places) = bytes[HEADER..HEADER + 2 * count].split_at(count);
+    same_bytes(fingerprints, fingerprint(whole)).map(move |at| usize::from(places[at]) << unit)
+}
+
+/// Where the text begins in a record.
+#[inline]
+fn text_start(bytes: &[u8]) -> usize {
+    if bytes[3] == 0 { 2 } else { 6 }
+}
+
+#[inline]
+fn read_u32(bytes: &[u8]) -> usize {
+    bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
+}
+
+fn put(bytes: &mut [u8], at: usize, from: &[u8]) {
+    bytes[at..at + from.len()].copy_from_slice(from);
+}
+
+impl<V: Value, const FLAT: bool> Leaf for Page<V, FLAT> {
     type Value = V;
+    type Context = Hasher;
 
     const FULL: usize = 4096;
-    const USUAL: usize = 1280;
+    const USUAL: usize = 704;
+    const FLAT: bool = FLAT;
 
     fn build(hasher: &Hasher, entries: Vec<Entry<'_, V>>) -> Self {
         let mut spare = Vec::new();
-        let entries = group(entries, &mut spare);
-        Self::encode(entries.into_iter().map(|entry| (fingerprint(&hasher.filter(entry.text)), entry)).collect())
+        let whole = |text| if FLAT { hasher.level(text).whole } else { hasher.filter(text).whole };
+        let entries: Vec<_> =
+            group(entries, &mut spare).into_iter().map(|entry| (fingerprint(whole(entry.text)), entry)).collect();
+        Self::encode(&entries)
+    }
+
+    fn hasher(hasher: &Hasher) -> &Hasher {
+        hasher
     }
 
     fn weight(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.values)
+        size_of_val(&*self.0).max(self.filters() * RECORD)
     }
 
     fn weigh(entry: &Entry<'_, V>) -> usize {
-        entry.text.len() + 6 + size_of_val(entry.values)
+        (entry.text.len() + 6 + size_of_val(entry.values)).max(RECORD)
     }
 
     fn filters(&self) -> usize {
-        self.head().count
+        let bytes = self.bytes();
+        usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))
     }
 
     fn insert(&mut self, _: &Hasher, key: &Key<'_>, value: V) -> bool {
-        let old = self.find(key).unwrap_or_default();
+        let old = self.values(key);
         let Err(at) = old.binary_search(&value) else { return false };
         let values = [&old[..at], &[value], &old[at..]].concat();
         *self = self.with(key, &values);
@@ -208,44 +201,26 @@ impl<V: Value> Leaf for Page<V> {
     }
 
     fn remove(&mut self, _: &Hasher, key: &Key<'_>, value: &V) -> bool {
-        let old = self.find(key).unwrap_or_default();
+        let old = self.values(key);
         let Ok(at) = old.binary_search(value) else { return false };
         let values = [&old[..at], &old[at + 1..]].concat();
         *self = self.with(key, &values);
         true
     }
 
-    fn contains(&self, _: &Hasher, key: &Key<'_>, value: &V) -> bool {
-        self.find(key).is_some_and(|values| values.binary_search(value).is_ok())
+    fn contains(&self, key: &Key<'_>, value: &V) -> bool {
+        self.values(key).binary_search(value).is_ok()
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry<'_, V>> {
-        self.slots_and_entries().map(|(_, entry)| entry)
+        self.records().map(|(_, entry)| entry)
     }
 
     fn heap(&self) -> usize {
-        // Two counters before each.
-        self.bytes.len() + size_of_val(&*self.values) + 4 * size_of::<usize>()
+        // Two counters before it.
+        size_of_val(&*self.0) + 2 * size_of::<u64>()
     }
 }
 
-#[derive(Clone, Copy)]
-struct Head {
-    count: usize,
-    several: bool,
-    unit: u32,
-}
-
-#[inline]
-fn words(bytes: &[u8], start: usize, count: usize) -> &[[u8; 4]] {
-    bytes[start..start + 4 * count].as_chunks().0
-}
-
-#[inline]
-fn slot(words: &[[u8; 4]], at: usize) -> u32 {
-    u32::from_le_bytes(words[at])
-}
-
-fn put(bytes: &mut [u8], at: usize, word: u32) {
-    bytes[at..at + 4].copy_from_slice(&word.to_le_bytes());
-}
+/// The least weight of a text: the first part of a page stays within two cache lines.
+const RECORD: usize = 40;

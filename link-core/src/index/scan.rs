@@ -50,9 +50,9 @@ impl Scan {
             return true;
         }
         if let Some(block) = wild.next(&table.wild, side) {
-            match relation {
-                Relation::Any => block.entries().for_each(&mut check),
-                _ => block.on_sides(side).for_each(&mut check),
+            match &key {
+                None => block.entries().for_each(&mut check),
+                Some(key) => block.on_sides(&table.dictionary, key, side).for_each(&mut check),
             }
             return true;
         }

@@ -3,6 +3,7 @@
 use super::{
     Matches,
     block::Block,
+    dictionary::{Codes, Dictionary, Uses},
     grow::Editor,
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
@@ -15,9 +16,10 @@ use crate::topic::TopicFilter;
 /// Filters without wildcards in one tree, those with in another.
 #[derive(Debug, Clone)]
 pub(super) struct Table<V> {
-    hasher: Hasher,
-    pub(super) exact: Tree<Page<V>>,
+    pub(super) exact: Tree<Page<V, false>>,
     pub(super) wild: Tree<Block<V>>,
+    /// Of the filters with wildcards.
+    pub(super) dictionary: Dictionary,
     /// Number of pairs.
     len: usize,
 }
@@ -25,8 +27,9 @@ pub(super) struct Table<V> {
 /// One step of a change.
 #[derive(Debug)]
 pub(super) enum Step<V> {
-    Exact(tree::Step<Page<V>>),
+    Exact(tree::Step<Page<V, false>>),
     Wild(tree::Step<Block<V>>),
+    Literal(tree::Step<Page<u32, true>>),
     Len(usize),
 }
 
@@ -35,6 +38,7 @@ impl<V: Value> Replay<Step<V>> for Table<V> {
         match step {
             Step::Exact(step) => self.exact.replay(step),
             Step::Wild(step) => self.wild.replay(step),
+            Step::Literal(step) => self.dictionary.tree.replay(step),
             Step::Len(len) => self.len = len,
         }
     }
@@ -42,7 +46,7 @@ impl<V: Value> Replay<Step<V>> for Table<V> {
 
 impl<V> Table<V> {
     pub(super) fn new(seed: u64) -> Self {
-        Self { hasher: Hasher::new(seed), exact: Tree::new(), wild: Tree::new(), len: 0 }
+        Self { exact: Tree::new(), wild: Tree::new(), dictionary: Dictionary::new(seed), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -50,16 +54,16 @@ impl<V> Table<V> {
     }
 
     pub(super) fn hasher(&self) -> &Hasher {
-        &self.hasher
+        &self.dictionary.hasher
     }
 }
 
 impl<V: Value> Table<V> {
     /// A table of these pairs, of which some may be the same.
-    pub(super) fn build(seed: u64, mut pairs: Vec<(TopicFilter, V)>) -> Self {
+    pub(super) fn build(seed: u64, mut pairs: Vec<(TopicFilter, V)>, uses: &mut Uses) -> Self {
         let mut table = Self::new(seed);
         // What is alike lies together afterwards; the order is nobody's business.
-        pairs.sort_by_cached_key(|(filter, value)| (table.hasher.filter(filter.pattern()).whole, *value));
+        pairs.sort_by_cached_key(|(filter, value)| (table.hasher().filter(filter.pattern()).whole, *value));
         let (mut exact, mut wild) = (Vec::new(), Vec::new());
         for (filter, value) in &pairs {
             let entries = if filter.is_wildcard() { &mut wild } else { &mut exact };
@@ -68,42 +72,55 @@ impl<V: Value> Table<V> {
         let (mut exact_values, mut wild_values) = (Vec::new(), Vec::new());
         let (exact, wild) = (group(exact, &mut exact_values), group(wild, &mut wild_values));
         table.len = exact.iter().chain(&wild).map(|entry| entry.values.len()).sum();
-        Editor { tree: &mut table.exact, hasher: &table.hasher, log: None }.fill(exact);
-        Editor { tree: &mut table.wild, hasher: &table.hasher, log: None }.fill(wild);
+        let hasher = table.hasher().clone();
+        for entry in &wild {
+            for _ in entry.values {
+                uses.take(&mut table.dictionary, &hasher.filter(entry.text), None);
+            }
+        }
+        let Self { exact: exact_tree, wild: wild_tree, dictionary, .. } = &mut table;
+        Editor { tree: exact_tree, context: &dictionary.hasher, log: None }.fill(exact);
+        Editor { tree: wild_tree, context: &*dictionary, log: None }.fill(wild);
         table
     }
 
-    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, log: Option<&mut Vec<Step<V>>>) -> bool {
-        self.change(filter, value, true, log)
-    }
-
-    pub(super) fn remove(&mut self, filter: &TopicFilter, value: &V, log: Option<&mut Vec<Step<V>>>) -> bool {
-        self.change(filter, *value, false, log)
-    }
-
-    fn change(&mut self, filter: &TopicFilter, value: V, add: bool, log: Option<&mut Vec<Step<V>>>) -> bool {
-        let Self { hasher, exact, wild, len } = self;
+    /// Adds a pair that is not there, and writes down the steps.
+    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, uses: &mut Uses, mut log: Log<'_, V>) {
+        let Self { exact, wild, dictionary, len } = self;
+        let hasher = dictionary.hasher.clone();
         let key = hasher.filter(filter.pattern());
-        let done = if filter.is_wildcard() {
-            edit(wild, hasher, &key, value, add, log, Step::Wild)
+        if filter.is_wildcard() {
+            logged(&mut log, Step::Literal, |log| uses.take(dictionary, &key, log));
+            logged(&mut log, Step::Wild, |log| Editor { tree: wild, context: &*dictionary, log }.insert(&key, value));
         } else {
-            edit(exact, hasher, &key, value, add, log, Step::Exact)
-        };
-        let (changed, log) = done;
-        if changed {
-            *len = if add { *len + 1 } else { *len - 1 };
-            log.into_iter().for_each(|log| log.push(Step::Len(*len)));
+            logged(&mut log, Step::Exact, |log| Editor { tree: exact, context: &hasher, log }.insert(&key, value));
         }
-        changed
+        *len += 1;
+        log.into_iter().for_each(|log| log.push(Step::Len(*len)));
+    }
+
+    /// Takes a pair out that is there, and writes down the steps.
+    pub(super) fn remove(&mut self, filter: &TopicFilter, value: &V, uses: &mut Uses, mut log: Log<'_, V>) {
+        let Self { exact, wild, dictionary, len } = self;
+        let hasher = dictionary.hasher.clone();
+        let key = hasher.filter(filter.pattern());
+        if filter.is_wildcard() {
+            logged(&mut log, Step::Wild, |log| Editor { tree: wild, context: &*dictionary, log }.remove(&key, value));
+            logged(&mut log, Step::Literal, |log| uses.give(dictionary, &key, log));
+        } else {
+            logged(&mut log, Step::Exact, |log| Editor { tree: exact, context: &hasher, log }.remove(&key, value));
+        }
+        *len -= 1;
+        log.into_iter().for_each(|log| log.push(Step::Len(*len)));
     }
 
     pub(super) fn contains(&self, filter: &TopicFilter, value: &V) -> bool {
-        let key = self.hasher.filter(filter.pattern());
+        let hasher = self.hasher();
+        let key = hasher.filter(filter.pattern());
         if filter.is_wildcard() {
-            let editor = |leaf: &Block<V>| leaf.contains(&self.hasher, &key, value);
-            self.wild.leaf_of(&self.hasher, &key, value).is_some_and(editor)
+            self.wild.leaf_of(hasher, &key, value).is_some_and(|block| block.contains(&key, value))
         } else {
-            self.exact.leaf_of(&self.hasher, &key, value).is_some_and(|leaf| leaf.contains(&self.hasher, &key, value))
+            self.exact.leaf_of(hasher, &key, value).is_some_and(|page| page.contains(&key, value))
         }
     }
 
@@ -118,8 +135,14 @@ impl<V: Value> Table<V> {
         if self.len == 0 {
             return true;
         }
-        let key = self.hasher.topic(topic);
-        self.search_exact(&key, &mut found) && self.search_wild(&key, &mut found)
+        let key = self.hasher().topic(topic);
+        in_pages(&self.exact.find(&key), &key, &mut found) && self.search_wild(&key, &mut found)
+    }
+
+    #[inline]
+    fn search_wild(&self, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let codes = Codes::new(&self.dictionary, key);
+        self.wild.search(key, &mut |block: &Block<V>| block.search(&codes, found))
     }
 
     /// The same for several topics. Looks far ahead in memory, so that the processor waits for all of them at once.
@@ -130,28 +153,29 @@ impl<V: Value> Table<V> {
     }
 
     fn search_few<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
-        let mut keys: [Option<Key<'_>>; BATCH] = [const { None }; BATCH];
-        let mut pages: [Found<'_, Page<V>>; BATCH] = [const { Found::Nowhere }; BATCH];
+        let mut keys: [Key<'_>; BATCH] = [const { Key::EMPTY }; BATCH];
+        let keys = &mut keys[..topics.len()];
+        let mut pages: [Found<'_, Page<V, false>>; BATCH] = [const { Found::Nowhere }; BATCH];
         for (key, topic) in keys.iter_mut().zip(topics) {
-            *key = Some(self.hasher.topic(topic.as_ref()));
+            *key = self.hasher().topic(topic.as_ref());
         }
-        let keys = || keys.iter().flatten();
-        for (page, key) in pages.iter_mut().zip(keys()) {
+        let keys = &*keys;
+        for (page, key) in pages.iter_mut().zip(keys) {
             *page = self.exact.find(key);
         }
         let mut seen = 0;
-        for (page, key) in pages.iter().zip(keys()) {
+        for page in &pages {
             if let Found::Leaf(page) = page {
-                seen ^= page.touch_slots(key);
+                seen ^= page.touch();
             }
         }
-        for (page, key) in pages.iter().zip(keys()) {
+        for (page, key) in pages.iter().zip(keys) {
             if let Found::Leaf(page) = page {
-                seen ^= u32::from(page.touch_text(key));
+                seen ^= page.touch_record(key.whole);
             }
         }
         std::hint::black_box(seen);
-        for (page, key) in pages.iter().zip(keys()) {
+        for (page, key) in pages.iter().zip(keys) {
             let mut found = |values: &[V]| {
                 matches.add(values);
                 true
@@ -162,54 +186,44 @@ impl<V: Value> Table<V> {
         }
     }
 
-    #[inline]
-    fn search_exact(&self, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        in_pages(&self.exact.find(key), key, found)
-    }
-
-    #[inline]
-    fn search_wild(&self, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        self.wild.search(key, &mut |block: &Block<V>| block.search(key, found))
-    }
-
-    /// Bytes on the heap, without and with the leaves.
+    /// Bytes on the heap: of the nodes, and of the leaves.
     pub(super) fn heap(&self) -> (usize, usize) {
-        let trees = self.exact.heap() + self.wild.heap();
-        (trees, self.exact.leaves_heap() + self.wild.leaves_heap())
+        let nodes = self.exact.heap() + self.wild.heap() + self.dictionary.tree.heap();
+        (nodes, self.exact.leaves_heap() + self.wild.leaves_heap() + self.dictionary.tree.leaves_heap())
     }
 }
+
+/// Where the steps of a change are written down, if anybody has to follow.
+type Log<'a, V> = Option<&'a mut Vec<Step<V>>>;
 
 /// Topics that are looked up side by side.
 const BATCH: usize = 16;
 
 #[inline]
-fn in_pages<V: Value>(pages: &Found<'_, Page<V>>, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+fn in_pages<V: Value>(pages: &Found<'_, Page<V, false>>, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+    let mut in_page = |page: &Page<V, false>| page.find(key.whole, key.text.as_bytes()).is_none_or(&mut *found);
     match pages {
         Found::Nowhere => true,
-        Found::Leaf(page) => page.find(key).is_none_or(found),
+        Found::Leaf(page) => in_page(page),
         Found::Leaves(slots) => slots.iter().all(|slot| match slot {
-            Slot::Leaf(page) => page.find(key).is_none_or(&mut *found),
+            Slot::Leaf(page) => in_page(page),
             Slot::Empty | Slot::Node(_) => true,
         }),
     }
 }
 
-/// Changes one tree, and writes down the steps as those of the table.
-fn edit<'l, L: Leaf, S>(
-    tree: &mut Tree<L>,
-    hasher: &Hasher,
-    key: &Key<'_>,
-    value: L::Value,
-    add: bool,
-    log: Option<&'l mut Vec<S>>,
-    step: impl Fn(tree::Step<L>) -> S,
-) -> (bool, Option<&'l mut Vec<S>>) {
-    let mut steps = Vec::new();
-    let mut editor = Editor { tree, hasher, log: log.is_some().then_some(&mut steps) };
-    let changed = if add { editor.insert(key, value) } else { editor.remove(key, &value) };
-    let log = log.map(|log| {
-        log.extend(steps.into_iter().map(step));
-        log
-    });
-    (changed, log)
+/// Changes one tree, and writes down its steps as those of the table.
+fn logged<L, V, T>(
+    log: &mut Log<'_, V>,
+    step: impl Fn(tree::Step<L>) -> Step<V>,
+    change: impl FnOnce(Option<&mut Vec<tree::Step<L>>>) -> T,
+) {
+    match log {
+        None => drop(change(None)),
+        Some(log) => {
+            let mut steps = Vec::new();
+            change(Some(&mut steps));
+            log.extend(steps.into_iter().map(step));
+        }
+    }
 }

@@ -132,6 +132,19 @@ impl<L> Tree<L> {
         }
     }
 
+    /// Where a text is in a tree of texts that are told apart by nothing else.
+    #[inline]
+    pub(super) fn find_text(&self, whole: u64) -> Option<&L> {
+        let mut slot = &self.node(TOP).rest;
+        loop {
+            slot = match slot {
+                Slot::Empty => return None,
+                Slot::Leaf(leaf) => return Some(leaf),
+                Slot::Node(node) => self.node(*node).child(whole),
+            };
+        }
+    }
+
     /// Calls `found` with each leaf that may hold a filter which matches a topic, until it says `false`.
     #[inline]
     pub(super) fn search<'a>(&'a self, key: &Key<'_>, found: &mut impl FnMut(&'a L) -> bool) -> bool {

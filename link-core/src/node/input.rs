@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::{
     host::Origin,
@@ -15,7 +16,8 @@ use crate::{
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable)]
+        #[repr(transparent)]
         pub struct $name(pub u32);
 
         impl fmt::Display for $name {

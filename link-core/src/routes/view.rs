@@ -24,8 +24,8 @@ pub(super) struct View {
     announced: BTreeMap<TopicFilter, u64>,
     hidden: BTreeMap<TopicFilter, u64>,
     /// Announced routes with a wildcard: nothing else covers another route.
-    wide: FilterIndex<()>,
-    hidden_index: FilterIndex<()>,
+    wide: FilterIndex<u8>,
+    hidden_index: FilterIndex<u8>,
 }
 
 impl View {
@@ -112,7 +112,7 @@ impl View {
         let bare: BTreeSet<TopicFilter> = withdrawn
             .iter()
             .filter(|route| route.is_wildcard())
-            .flat_map(|route| self.hidden_index.covered_by(route).map(|(hidden, ())| hidden))
+            .flat_map(|route| self.hidden_index.covered_by(route).map(|(hidden, _)| hidden))
             .collect();
         candidates.extend(bare.into_iter().map(|route| (route, None)));
         candidates.sort_by_cached_key(|(route, _)| breadth(route));
@@ -125,7 +125,7 @@ impl View {
                 Some(count) => ops.push(self.announce(route, count)),
                 None if covered => {}
                 None => {
-                    self.hidden_index.remove(&route, &());
+                    self.hidden_index.remove(&route, &PRESENT);
                     // The text that is kept is shared with the interest.
                     let kept = self.hidden.remove_entry(&route);
                     ops.extend(kept.map(|(route, count)| self.announce(route, count)));
@@ -138,30 +138,33 @@ impl View {
 
     fn announce(&mut self, route: TopicFilter, count: u64) -> RouteOp {
         if route.is_wildcard() {
-            self.wide.insert(&route, ());
+            self.wide.insert(&route, PRESENT);
         }
         self.announced.insert(route.clone(), count);
         RouteOp::Add(route)
     }
 
     fn hide(&mut self, route: TopicFilter, count: u64) {
-        self.hidden_index.insert(&route, ());
+        self.hidden_index.insert(&route, PRESENT);
         self.hidden.insert(route, count);
     }
 
     /// A route that is no longer wanted. Gives it back if it was announced.
     fn forget(&mut self, route: TopicFilter) -> Option<TopicFilter> {
         if self.hidden.remove(&route).is_some() {
-            self.hidden_index.remove(&route, &());
+            self.hidden_index.remove(&route, &PRESENT);
             return None;
         }
         self.announced.remove(&route)?;
         if route.is_wildcard() {
-            self.wide.remove(&route, &());
+            self.wide.remove(&route, &PRESENT);
         }
         Some(route)
     }
 }
+
+/// What an index of routes says of each.
+const PRESENT: u8 = 0;
 
 /// The distinct routes that a filter makes with the imports.
 fn cut(imports: &[TopicFilter], filter: &TopicFilter) -> BTreeSet<TopicFilter> {
@@ -173,7 +176,7 @@ fn reduce(filters: Vec<TopicFilter>, seed: u64) -> Vec<TopicFilter> {
     let mut filters: Vec<TopicFilter> = filters.iter().map(TopicFilter::without_share).collect();
     filters.sort_by_cached_key(breadth);
     let mut kept = FilterIndex::new(seed);
-    filters.retain(|filter| !kept.covers(filter) && kept.insert(filter, ()));
+    filters.retain(|filter| !kept.covers(filter) && kept.insert(filter, PRESENT));
     filters
 }
 

@@ -1,0 +1,490 @@
+//! A leaf of filters with wildcards: a bit matrix.
+
+mod bits;
+mod holders;
+mod matrix;
+
+use std::{marker::PhantomData, sync::Arc};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use self::{
+    bits::{Bits, and, bit, ones},
+    holders::{HolderTable, Holders, Tag},
+    matrix::{Matrix, start},
+};
+use super::{
+    dictionary::{Codes, Dictionary, UNKNOWN},
+    key::{Hasher, INDEXED, Key},
+    leaf::{Entry, Leaf, Value, group},
+    tree::Side,
+};
+use crate::topic::{Levels, matches};
+
+/// Filters with wildcards, each with its values. Shared: a change makes another block.
+///
+/// Filters are columns, in the order of their texts; what they say to each level is in rows. A level has a row of the
+/// filters to which it says nothing, and one for each literal that some filter has there, in which the filters of the
+/// first are too. Which filters match a topic is the AND of one row per level, 64 filters at a time, wherever the
+/// wildcards are:
+///
+/// ```text
+///                 +/b/c   a/#   a/+/c   b/+                    topic a/b/c
+/// length 3         1      1      1      0                       1 1 1 0
+/// level 0   any    1      0      0      0
+///             a    1      1      1      0    <-- level 0 is a:  1 1 1 0
+///             b    1      0      0      1
+/// level 1   any    0      1      1      1
+///             b    1      1      1      1    <-- level 1 is b:  1 1 1 1
+/// level 2   any    0      1      0      1
+///             c    1      1      1      1    <-- level 2 is c:  1 1 1 1
+///                                                        AND =  1 1 1 0
+/// ```
+///
+/// A literal that only one or two filters have takes no row. Literals are compared by their codes.
+///
+/// It is one piece of memory, what every search reads first:
+///
+/// ```text
+/// head | holders of the literals | rows | values | ends of the values | ends of the texts | texts
+/// ```
+#[derive(Debug, Clone)]
+pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
+
+/// A line of the processor's cache.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C, align(64))]
+struct Line([u64; WORDS]);
+
+const WORDS: usize = 8;
+
+/// The first line. Parts are told by the word that they begin at.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Head {
+    weight: u64,
+    order: [u8; INDEXED],
+    filters: u32,
+    rows: u32,
+    values: u32,
+    value_ends: u32,
+    ends: u32,
+    texts: u32,
+    /// Bytes of the texts.
+    text: u32,
+    /// Words of a row.
+    stride: u16,
+    levels: u8,
+    /// Whether some filter has deep levels.
+    deep: u8,
+    /// Entries of the table of holders.
+    table: u32,
+    /// Number of rows.
+    height: u32,
+}
+
+impl Head {
+    const EMPTY: Self = Self {
+        weight: 0,
+        order: [0; INDEXED],
+        filters: 0,
+        rows: 0,
+        values: 0,
+        value_ends: 0,
+        ends: 0,
+        texts: 0,
+        text: 0,
+        stride: 0,
+        levels: 0,
+        deep: 0,
+        table: 0,
+        height: 0,
+    };
+}
+
+/// The row of those to which some deep level says something: they are compared as text.
+const fn deep_row(levels: usize) -> usize {
+    2 * levels + 2
+}
+
+/// The first row of a literal.
+const fn literal_rows(levels: usize) -> usize {
+    deep_row(levels) + 1
+}
+
+/// The rows that a filter is in, those of literals aside: for each level to which it says nothing, for each length of a
+/// topic that it can match, up to one more than there are levels, and for deep levels.
+fn rows(key: &Key<'_>, levels: usize) -> impl Iterator<Item = usize> {
+    let shortest = (key.levels as usize).min(levels + 1);
+    let longest = if key.open { levels + 1 } else { shortest };
+    (0..levels)
+        .filter(|&level| key.literal(level).is_none())
+        .chain((shortest..=longest).map(move |length| levels + length))
+        .chain(key.is_deep().then_some(deep_row(levels)))
+}
+
+impl<V: Value> Block<V> {
+    /// Calls `found` with the values of each filter that matches a topic, until it says `false`.
+    #[inline]
+    pub(super) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        match self.head().stride {
+            1 => self.search_part::<1>(codes, 0, found),
+            2 => self.search_part::<2>(codes, 0, found),
+            4 => self.search_part::<4>(codes, 0, found),
+            stride => (0..usize::from(stride) / 8).all(|part| self.search_part::<8>(codes, part, found)),
+        }
+    }
+
+    #[inline]
+    fn search_part<const W: usize>(
+        &self,
+        codes: &Codes<'_>,
+        part: usize,
+        found: &mut impl FnMut(&[V]) -> bool,
+    ) -> bool {
+        let (head, words) = (self.head(), self.words());
+        let holders = &words[WORDS..WORDS + head.table as usize];
+        let rows = words[head.rows as usize..].as_chunks::<W>().0;
+        let parts = usize::from(head.stride) / W;
+        let row = |row: usize| &rows[row * parts + part];
+        let (key, levels) = (codes.key(), usize::from(head.levels));
+        let length = key.levels as usize;
+
+        let mut bits = *row(levels + length.min(levels + 1));
+        for &level in &head.order[..levels] {
+            let level = usize::from(level);
+            if level >= length {
+                continue;
+            }
+            let code = codes.get(level);
+            let held = if code == UNKNOWN { Holders::None } else { holders::find(holders, Tag::new(level, code)) };
+            match held {
+                Holders::None => and(&mut bits, row(level)),
+                Holders::Row(literal) => and(&mut bits, row(literal)),
+                Holders::One(slot) => and_with(&mut bits, row(level), part, [slot, slot]),
+                Holders::Two(first, second) => and_with(&mut bits, row(level), part, [first, second]),
+            }
+            if bits == [0; W] {
+                return true;
+            }
+        }
+        if key.is_reserved() {
+            // What says nothing to the first level begins with a wildcard.
+            let any = if levels > 0 { *row(0) } else { [u64::MAX; W] };
+            for (bits, any) in bits.iter_mut().zip(any) {
+                *bits &= !any;
+            }
+        }
+        if head.deep != 0 {
+            for (word, bits) in bits.iter_mut().enumerate() {
+                let deep = *bits & row(deep_row(levels))[word];
+                for slot in ones(&[deep]).map(|bit| (part * W + word) * 64 + bit) {
+                    if !matches(Levels::new(self.text(slot)), Levels::new(key.text)) {
+                        *bits &= !(1 << (slot % 64));
+                    }
+                }
+            }
+        }
+
+        let values = self.all_values();
+        for (word, mut bits) in bits.into_iter().enumerate() {
+            while bits != 0 {
+                let slot = (part * W + word) * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let values = if head.value_ends == head.ends { &values[slot..=slot] } else { self.values(slot) };
+                if !found(values) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Filters that may be on the given sides of all levels. `key`: of what the sides were made.
+    pub(super) fn on_sides(
+        &self,
+        dictionary: &Dictionary,
+        key: &Key<'_>,
+        side: impl Fn(usize) -> Side,
+    ) -> impl Iterator<Item = Entry<'_, V>> {
+        let (head, words) = (self.head(), self.words());
+        let stride = usize::from(head.stride);
+        let row = |row: usize| &words[head.rows as usize + row * stride..][..stride];
+        let mut bits = vec![u64::MAX; stride];
+        for level in 0..usize::from(head.levels) {
+            let any = row(level);
+            let (literal, any_too) = match side(level) {
+                Side::All => continue,
+                Side::Rest => (false, true),
+                Side::Literal(_) => (true, false),
+                Side::Both(_) => (true, true),
+            };
+            let code = if literal { dictionary.code(key, level) } else { UNKNOWN };
+            let held = match code {
+                UNKNOWN => Holders::None,
+                code => holders::find(&words[WORDS..WORDS + head.table as usize], Tag::new(level, code)),
+            };
+            for (word, bits) in bits.iter_mut().enumerate() {
+                let held = match held {
+                    Holders::None => 0,
+                    Holders::One(slot) => bit(word, slot),
+                    Holders::Two(first, second) => bit(word, first) | bit(word, second),
+                    Holders::Row(literal) => row(literal)[word] & !any[word],
+                };
+                *bits &= held | if any_too { any[word] } else { 0 };
+            }
+        }
+        let slots: Vec<usize> = ones(&bits).take_while(|&slot| slot < self.filters()).collect();
+        slots.into_iter().map(|slot| self.entry(slot))
+    }
+
+    /// Reads what a search reads first, for nothing but to have it near.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.words()[0]
+    }
+
+    /// Where a filter is, or where it would have to be.
+    fn find(&self, text: &str) -> Result<usize, usize> {
+        let mut low = 0;
+        let mut high = self.filters();
+        while low < high {
+            let middle = (low + high) / 2;
+            match self.text(middle).cmp(text) {
+                std::cmp::Ordering::Equal => return Ok(middle),
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    fn entry(&self, slot: usize) -> Entry<'_, V> {
+        Entry { text: self.text(slot), values: self.values(slot) }
+    }
+
+    fn text(&self, slot: usize) -> &str {
+        let (head, ends) = (self.head(), self.ends());
+        let start_of_all = head.texts as usize * size_of::<u64>();
+        let bytes = &self.0.as_bytes()[start_of_all + start(ends, slot)..start_of_all + ends[slot] as usize];
+        // It came in as text.
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    #[inline]
+    fn values(&self, slot: usize) -> &[V] {
+        let ends = self.value_ends();
+        if ends.is_empty() {
+            return &self.all_values()[slot..=slot];
+        }
+        &self.all_values()[start(ends, slot)..ends[slot] as usize]
+    }
+
+    #[inline]
+    fn head(&self) -> &Head {
+        const { assert!(size_of::<Head>() == WORDS * size_of::<u64>()) };
+        // There is a first line, and it has the size.
+        Head::ref_from_prefix(self.0.as_bytes()).map_or(&Head::EMPTY, |(head, _)| head)
+    }
+
+    #[inline]
+    fn words(&self) -> &[u64] {
+        <[u64]>::ref_from_bytes(self.0.as_bytes()).unwrap_or_default()
+    }
+
+    #[inline]
+    fn all_values(&self) -> &[V] {
+        let head = self.head();
+        let count = self.value_count();
+        let bytes = &self.0.as_bytes()[head.values as usize * size_of::<u64>()..][..count * size_of::<V>()];
+        <[V]>::ref_from_bytes(bytes).unwrap_or_default()
+    }
+
+    #[inline]
+    fn value_count(&self) -> usize {
+        self.value_ends().last().copied().map_or(self.filters(), |last| last as usize)
+    }
+
+    /// Empty if each filter has one value.
+    #[inline]
+    fn value_ends(&self) -> &[u32] {
+        let head = self.head();
+        let count = if head.value_ends == head.ends { 0 } else { self.filters() };
+        self.numbers(head.value_ends, count)
+    }
+
+    #[inline]
+    fn ends(&self) -> &[u32] {
+        self.numbers(self.head().ends, self.filters())
+    }
+
+    #[inline]
+    fn numbers(&self, word: u32, count: usize) -> &[u32] {
+        let start = word as usize * size_of::<u64>();
+        <[u32]>::ref_from_bytes(&self.0.as_bytes()[start..start + count * size_of::<u32>()]).unwrap_or_default()
+    }
+
+    fn pack(matrix: &Matrix<V>) -> Self {
+        const { assert!(align_of::<V>() <= 16 && size_of::<V>() > 0) };
+        let filters = matrix.ends.len();
+        let in_words = |bytes: usize| bytes.div_ceil(size_of::<u64>());
+        let holders = matrix.holders.entries();
+        let stride = matrix.bits.words();
+        // Rows of a line each begin where a line does, values where they may.
+        let rows = (WORDS + holders.len()).next_multiple_of(stride.min(WORDS));
+        let values = (rows + matrix.bits.all().len()).next_multiple_of(2);
+        let value_ends = values + in_words(size_of_val(&*matrix.values));
+        let ends = value_ends + in_words(size_of_val(&*matrix.value_ends));
+        let texts = ends + in_words(size_of_val(&*matrix.ends));
+        let total = texts + in_words(matrix.texts.len());
+
+        let head = Head {
+            weight: matrix.weight as u64,
+            order: matrix.order,
+            filters: filters as u32,
+            rows: rows as u32,
+            values: values as u32,
+            value_ends: value_ends as u32,
+            ends: ends as u32,
+            texts: texts as u32,
+            text: matrix.texts.len() as u32,
+            stride: stride as u16,
+            levels: matrix.levels as u8,
+            deep: u8::from(matrix.bits.row(deep_row(matrix.levels)).iter().any(|&bits| bits != 0)),
+            table: holders.len() as u32,
+            height: matrix.bits.rows() as u32,
+        };
+        let mut lines = vec![Line([0; WORDS]); total.div_ceil(WORDS)];
+        let bytes = lines.as_mut_bytes();
+        let mut put = |word: usize, from: &[u8]| bytes[word * size_of::<u64>()..][..from.len()].copy_from_slice(from);
+        put(0, head.as_bytes());
+        put(WORDS, holders.as_bytes());
+        put(rows, matrix.bits.all().as_bytes());
+        put(values, matrix.values.as_bytes());
+        put(value_ends, matrix.value_ends.as_bytes());
+        put(ends, matrix.ends.as_bytes());
+        put(texts, matrix.texts.as_bytes());
+        Self(lines.into(), PhantomData)
+    }
+
+    fn unpack(&self) -> Matrix<V> {
+        let (head, words) = (self.head(), self.words());
+        let (rows, stride) = (head.rows as usize, usize::from(head.stride));
+        let texts = &self.0.as_bytes()[head.texts as usize * size_of::<u64>()..][..head.text as usize];
+        Matrix {
+            weight: head.weight as usize,
+            levels: usize::from(head.levels),
+            order: head.order,
+            bits: Bits::from_words(stride, words[rows..rows + head.height as usize * stride].to_vec()),
+            holders: HolderTable::from_entries(words[WORDS..WORDS + head.table as usize].to_vec()),
+            texts: String::from_utf8(texts.to_vec()).unwrap_or_default(),
+            ends: self.ends().to_vec(),
+            values: self.all_values().to_vec(),
+            value_ends: self.value_ends().to_vec(),
+        }
+    }
+}
+
+impl<V: Value> Leaf for Block<V> {
+    type Value = V;
+    type Context = Dictionary;
+
+    const FULL: usize = 512 * FILTER;
+    const USUAL: usize = 256 * FILTER;
+
+    fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {
+        let mut spare = Vec::new();
+        Self::pack(&Matrix::build(dictionary, &group(entries, &mut spare)))
+    }
+
+    fn hasher(dictionary: &Dictionary) -> &Hasher {
+        &dictionary.hasher
+    }
+
+    fn weight(&self) -> usize {
+        self.head().weight as usize
+    }
+
+    fn weigh(entry: &Entry<'_, V>) -> usize {
+        (entry.text.len() + size_of_val(entry.values)).max(FILTER)
+    }
+
+    fn filters(&self) -> usize {
+        self.head().filters as usize
+    }
+
+    fn insert(&mut self, dictionary: &Dictionary, key: &Key<'_>, value: V) -> bool {
+        let slot = self.find(key.text);
+        let levels = usize::from(self.head().levels);
+        *self = match slot {
+            Ok(slot) => {
+                let Err(at) = self.values(slot).binary_search(&value) else { return false };
+                let mut matrix = self.unpack();
+                matrix.weight -= Self::weigh(&self.entry(slot));
+                matrix.insert_value(slot, at, value);
+                let values = &matrix.values[start(&matrix.value_ends, slot)..matrix.value_ends[slot] as usize];
+                matrix.weight += Self::weigh(&Entry { text: key.text, values });
+                Self::pack(&matrix)
+            }
+            Err(slot) if levels > 0 && key.indexed() <= levels => {
+                let mut matrix = self.unpack();
+                matrix.insert(slot, key, dictionary, value);
+                Self::pack(&matrix)
+            }
+            // There are no rows for the levels of the filter.
+            Err(_) => {
+                let entry = Entry { text: key.text, values: &[value] };
+                Self::build(dictionary, self.entries().chain([entry]).collect())
+            }
+        };
+        true
+    }
+
+    fn remove(&mut self, dictionary: &Dictionary, key: &Key<'_>, value: &V) -> bool {
+        let Ok(slot) = self.find(key.text) else { return false };
+        let old = self.values(slot);
+        let Ok(at) = old.binary_search(value) else { return false };
+        let mut matrix = self.unpack();
+        if old.len() == 1 {
+            matrix.remove(slot, key, dictionary, *value);
+        } else {
+            let left = [&old[..at], &old[at + 1..]].concat();
+            matrix.weight -= Self::weigh(&self.entry(slot));
+            matrix.weight += Self::weigh(&Entry { text: key.text, values: &left });
+            matrix.remove_value(slot, at);
+        }
+        *self = Self::pack(&matrix);
+        true
+    }
+
+    fn contains(&self, key: &Key<'_>, value: &V) -> bool {
+        self.find(key.text).is_ok_and(|slot| self.values(slot).binary_search(value).is_ok())
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry<'_, V>> {
+        (0..self.filters()).map(|slot| self.entry(slot))
+    }
+
+    fn heap(&self) -> usize {
+        // Two counters before it.
+        size_of_val(&*self.0) + align_of::<Line>()
+    }
+}
+
+/// The least weight of a filter.
+const FILTER: usize = 128;
+
+/// AND of a row to which two filters are added.
+#[inline]
+fn and_with<const W: usize>(bits: &mut [u64; W], row: &[u64; W], part: usize, slots: [usize; 2]) {
+    let kept = slots.map(|slot| {
+        let word = (slot / 64).wrapping_sub(part * W);
+        (word, bits.get(word).map_or(0, |bits| bits & 1 << (slot % 64)))
+    });
+    and(bits, row);
+    for (word, kept) in kept {
+        if let Some(bits) = bits.get_mut(word) {
+            *bits |= kept;
+        }
+    }
+}
