@@ -129,7 +129,7 @@ pub(super) fn and<const W: usize>(bits: &mut [u64; W], row: &[u64; W]) {
 /// The columns whose bits are set.
 pub(super) fn ones(words: &[u64]) -> impl Iterator<Item = usize> {
     words.iter().enumerate().flat_map(|(word, &bits)| {
-        std::iter::successors(Some(bits), |bits| Some(bits & (bits - 1)))
+        std::iter::successors(Some(bits), |bits| bits.checked_sub(1).map(|below| bits & below))
             .take_while(|&bits| bits != 0)
             .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
     })
