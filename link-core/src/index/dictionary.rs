@@ -75,12 +75,7 @@ pub(super) struct Uses {
 
 impl Uses {
     /// Counts the literals of a filter that comes, and numbers those that are new.
-    pub(super) fn take(
-        &mut self,
-        dictionary: &mut Dictionary,
-        key: &Key<'_>,
-        mut log: Option<&mut Vec<Step<Page<u32, true>>>>,
-    ) {
+    pub(super) fn take(&mut self, dictionary: &mut Dictionary, key: &Key<'_>, touched: &mut dyn FnMut(Step)) {
         for level in (0..key.indexed()).filter(|&level| key.literal(level).is_some()) {
             let code = match dictionary.code(key, level) {
                 UNKNOWN => {
@@ -89,8 +84,7 @@ impl Uses {
                         self.uses.push(0);
                     }
                     let Dictionary { hasher, tree } = dictionary;
-                    Editor { tree, context: hasher, log: log.as_deref_mut() }
-                        .insert(&hasher.level(key.level_text(level)), code);
+                    Editor { tree, context: hasher, touched }.insert(&hasher.level(key.level_text(level)), code);
                     code
                 }
                 code => code,
@@ -100,20 +94,14 @@ impl Uses {
     }
 
     /// Counts the literals of a filter that goes, and forgets those that no other one has.
-    pub(super) fn give(
-        &mut self,
-        dictionary: &mut Dictionary,
-        key: &Key<'_>,
-        mut log: Option<&mut Vec<Step<Page<u32, true>>>>,
-    ) {
+    pub(super) fn give(&mut self, dictionary: &mut Dictionary, key: &Key<'_>, touched: &mut dyn FnMut(Step)) {
         for level in (0..key.indexed()).filter(|&level| key.literal(level).is_some()) {
             let code = dictionary.code(key, level);
             let Some(uses) = self.uses.get_mut(code as usize) else { continue };
             *uses -= 1;
             if *uses == 0 {
                 let Dictionary { hasher, tree } = dictionary;
-                Editor { tree, context: hasher, log: log.as_deref_mut() }
-                    .remove(&hasher.level(key.level_text(level)), &code);
+                Editor { tree, context: hasher, touched }.remove(&hasher.level(key.level_text(level)), &code);
                 self.free.push(code);
             }
         }

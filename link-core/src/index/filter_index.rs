@@ -1,10 +1,10 @@
-use std::{borrow::Borrow, collections::VecDeque, fmt, sync::Arc};
+use std::{borrow::Borrow, collections::VecDeque, fmt};
 
-use arc_swap::ArcSwap;
 use bytestring::ByteString;
 
 use super::{
     Matches, Value,
+    cell::{Arc, Published},
     dictionary::Uses,
     publish::TwoCopies,
     scan::{Relation, Scan},
@@ -23,7 +23,7 @@ use crate::topic::TopicFilter;
 /// Costs: a change copies one leaf, a few KB for a filter without wildcards and up to some ten KB for one with; see
 /// docs/index.md for the whole table.
 pub struct FilterIndex<V> {
-    copies: TwoCopies<Table<V>, Step<V>>,
+    copies: TwoCopies<Table<V>, Step>,
     uses: Uses,
 }
 
@@ -48,8 +48,8 @@ impl<V: Value> FilterIndex<V> {
         if self.contains(filter, &value) {
             return false;
         }
-        let (table, log) = self.copies.edit();
-        table.insert(filter, value, &mut self.uses, log);
+        let Self { copies, uses } = self;
+        copies.edit(|table, touched| table.insert(filter, value, uses, touched));
         true
     }
 
@@ -58,8 +58,8 @@ impl<V: Value> FilterIndex<V> {
         if !self.contains(filter, value) {
             return false;
         }
-        let (table, log) = self.copies.edit();
-        table.remove(filter, value, &mut self.uses, log);
+        let Self { copies, uses } = self;
+        copies.edit(|table, touched| table.remove(filter, value, uses, touched));
         true
     }
 
@@ -115,7 +115,7 @@ impl<V: Value> FilterIndex<V> {
 /// Reads a [`FilterIndex`] from any thread, without ever waiting. Cloning shares the index, which may change between
 /// two calls, but never during one.
 pub struct Reader<V> {
-    published: Arc<ArcSwap<Table<V>>>,
+    published: Arc<Published<Table<V>>>,
 }
 
 impl<V: Value> Reader<V> {

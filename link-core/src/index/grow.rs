@@ -15,8 +15,8 @@ const SAMPLE: usize = 512;
 pub(super) struct Editor<'a, L: Leaf> {
     pub(super) tree: &'a mut Tree<L>,
     pub(super) context: &'a L::Context,
-    /// What a second copy has to do to follow; none if there is no second copy.
-    pub(super) log: Option<&'a mut Vec<Step<L>>>,
+    /// Told of everything that is touched, for a second copy to follow.
+    pub(super) touched: &'a mut dyn FnMut(Step),
 }
 
 impl<'a, L: Leaf> Editor<'a, L> {
@@ -36,7 +36,7 @@ impl<'a, L: Leaf> Editor<'a, L> {
         }
         self.set(place, if leaf.filters() == 0 { Slot::Empty } else { Slot::Leaf(leaf) });
         for above in (1..path.len()).rev() {
-            self.narrow(path[above].node);
+            self.narrow(path[above].node, key.text);
             if !self.collapse(path[above].node, path[above - 1]) {
                 break;
             }
@@ -51,7 +51,10 @@ impl<'a, L: Leaf> Editor<'a, L> {
     }
 
     fn insert_below(&mut self, top: Place, key: &Key<'_>, value: L::Value) -> bool {
-        let Some(place) = self.path(top, key, &value).pop() else { return false };
+        let Some(mut place) = self.path(top, key, &value).pop() else { return false };
+        if self.tree.node(place.node).by == By::Value {
+            place = self.beside(top, key, &value);
+        }
         let mut leaf = match self.tree.slot(place) {
             Slot::Leaf(leaf) => leaf.clone(),
             Slot::Empty | Slot::Node(_) => L::build(self.context, Vec::new()),
@@ -65,10 +68,37 @@ impl<'a, L: Leaf> Editor<'a, L> {
             self.burst(place);
         }
         let node = self.tree.node(place.node);
-        if place.child != REST && node.load > node.children.len() * L::USUAL {
+        if place.child != REST && node.load > node.children.len() * usual::<L>(node.by, key.text) {
             self.widen(place.node);
         }
         true
+    }
+
+    /// The place for a filter on the path to a node that has only the values of one filter. If that is another one, they
+    /// are told apart first.
+    fn beside(&mut self, top: Place, key: &Key<'_>, value: &L::Value) -> Place {
+        let path = self.path(top, key, value);
+        let (Some(&place), Some(&above)) = (path.last(), path.iter().rev().nth(1)) else { return top };
+        let texts = self.tree.node(place.node).children.iter().filter_map(|slot| match slot {
+            Slot::Leaf(leaf) => leaf.entries().next().map(|entry| entry.text.to_owned()),
+            Slot::Empty | Slot::Node(_) => None,
+        });
+        let Some(other) = texts.into_iter().next().filter(|text| text != key.text) else { return place };
+        let other = self.key(&other);
+        // The node may be here only because it was when the parent had fewer children.
+        if above.node != ROOT.node && self.tree.node(above.node).child_of(self.hasher(), &other, value) != above.child {
+            self.set(above, Slot::Empty);
+            return above;
+        }
+        let bit = (other.whole ^ key.whole).trailing_zeros().min(63);
+        let node = self.add(By::Text(bit as u8));
+        let place_of = |key: &Key<'_>| Place { node, child: address(key.whole >> bit, NARROW) as u32 };
+        for child in 0..NARROW as u32 {
+            self.set(Place { node, child }, Slot::Empty);
+        }
+        self.set(place_of(&other), Slot::Node(place.node));
+        self.set(above, Slot::Node(node));
+        place_of(key)
     }
 
     /// From a place to that of a leaf, or to where one would be.
@@ -107,37 +137,42 @@ impl<'a, L: Leaf> Editor<'a, L> {
     fn split<'e>(&mut self, entries: Vec<Entry<'e, L::Value>>, above: By) -> Result<u32, Vec<Entry<'e, L::Value>>> {
         let by = match &*entries {
             [] => return Err(entries),
-            [entry] if size_of_val(entry.values) < entry.text.len() => return Err(entries),
+            [entry] if size_of_val(entry.values) < usual::<L>(By::Value, entry.text) => return Err(entries),
             [_] => By::Value,
-            _ if L::FLAT => By::Text,
+            _ if L::FLAT => By::Text(0),
             _ => self.choose(&entries),
         };
         // The same hash would put all of them into one child again.
-        if above == By::Value || (above, by) == (By::Text, By::Text) {
+        if above == By::Value || matches!((above, by), (By::Text(_), By::Text(_))) {
             return Err(entries);
         }
-        let node = self.tree.vacancy();
-        self.step(Step::New(by));
+        let node = self.add(by);
 
         let mut rest = Vec::new();
         let mut literals = Vec::with_capacity(entries.len());
         for entry in entries {
             match by {
-                By::Nothing => rest.push(entry),
+                By::Nothing | By::Unused(_) => rest.push(entry),
                 By::Value => literals.extend(
                     entry
                         .values
                         .chunks(1)
                         .map(|value| (self.hasher().value(&value[0]), Entry { values: value, ..entry })),
                 ),
-                By::Text => literals.push((self.key(entry.text).whole, entry)),
+                By::Text(bit) => literals.push((self.key(entry.text).whole >> bit, entry)),
                 By::Level(level) => match self.hasher().filter(entry.text).literal(level.into()) {
                     Some(hash) => literals.push((hash, entry)),
                     None => rest.push(entry),
                 },
             }
         }
-        let width = width::<L>(&literals);
+        let width = match (by, literals.first()) {
+            (By::Value, Some((_, entry))) => {
+                let values = literals.len() * size_of::<L::Value>();
+                values.div_ceil(usual::<L>(by, entry.text)).max(NARROW)
+            }
+            _ => width::<L>(&literals),
+        };
         let mut children: Vec<Vec<Entry<'_, L::Value>>> = vec![Vec::new(); width];
         for (hash, entry) in literals {
             children[address(hash, width)].push(entry);
@@ -169,7 +204,7 @@ impl<'a, L: Leaf> Editor<'a, L> {
         let costs: Vec<usize> = costs.collect();
         let best = costs.iter().copied().min().unwrap_or(keys.len());
         if best > keys.len() * 7 / 8 {
-            return By::Text;
+            return By::Text(0);
         }
         let level = costs.iter().position(|&cost| cost <= best + best / 8).unwrap_or(0);
         By::Level(level as u8)
@@ -198,11 +233,11 @@ impl<'a, L: Leaf> Editor<'a, L> {
                                 sort(self.hasher().value(&value[0]), Entry { values: value, ..entry });
                             }
                         }
-                        By::Text => sort(self.key(entry.text).whole, entry),
+                        By::Text(bit) => sort(self.key(entry.text).whole >> bit, entry),
                         By::Level(level) => {
                             sort(self.hasher().filter(entry.text).literal(level.into()).unwrap_or(0), entry)
                         }
-                        By::Nothing => {}
+                        By::Nothing | By::Unused(_) => {}
                     }
                 }
                 for (place, entries) in [(old, stay), (new, go)] {
@@ -214,31 +249,37 @@ impl<'a, L: Leaf> Editor<'a, L> {
     }
 
     /// Takes children away from a node, as long as it has too many.
-    fn narrow(&mut self, node: u32) {
+    fn narrow(&mut self, node: u32, text: &str) {
         loop {
             let width = self.tree.node(node).children.len();
-            if width <= NARROW || self.tree.node(node).load >= (width - 1) * (L::USUAL / 4 * 3) {
+            let by = self.tree.node(node).by;
+            if width <= NARROW || self.tree.node(node).load >= (width - 1) * (usual::<L>(by, text) / 4 * 3) {
                 return;
             }
             let last = Place { node, child: (width - 1) as u32 };
             let into = Place { node, child: buddy(width - 1) as u32 };
+            let mut homeless = None;
             match (self.tree.slot(into).clone(), self.tree.slot(last).clone()) {
                 (_, Slot::Empty) => {}
                 (Slot::Node(a), Slot::Node(b)) if a == b => {}
                 // Two nodes would have to be merged.
                 (Slot::Node(_), Slot::Node(_)) => return,
                 (Slot::Empty, slot) => self.set(into, slot),
-                (Slot::Node(_), Slot::Leaf(leaf)) => self.insert_all(into, &leaf),
+                (Slot::Node(_), Slot::Leaf(leaf)) => homeless = Some(leaf),
                 (Slot::Leaf(leaf), slot @ Slot::Node(_)) => {
                     self.set(into, slot);
-                    self.insert_all(into, &leaf);
+                    homeless = Some(leaf);
                 }
                 (Slot::Leaf(left), Slot::Leaf(right)) => {
                     let merged = L::build(self.context, left.entries().chain(right.entries()).collect());
                     self.set(into, Slot::Leaf(merged));
                 }
             }
-            self.step(Step::Pop(node));
+            self.tree.pop(node);
+            (self.touched)(Step::Node(node));
+            if let Some(leaf) = homeless {
+                self.insert_all(into, &leaf);
+            }
         }
     }
 
@@ -290,7 +331,7 @@ impl<'a, L: Leaf> Editor<'a, L> {
         for (child, slot) in places.into_iter().zip(slots) {
             self.set(Place { node: above.node, child }, slot);
         }
-        self.step(Step::Free(node));
+        self.free(node);
         true
     }
 
@@ -308,14 +349,27 @@ impl<'a, L: Leaf> Editor<'a, L> {
     }
 
     fn set(&mut self, place: Place, slot: Slot<L>) {
-        self.step(Step::Set(place, slot));
+        self.tree.set(place, slot);
+        (self.touched)(Step::Slot(place));
     }
 
-    fn step(&mut self, step: Step<L>) {
-        if let Some(log) = &mut self.log {
-            log.push(step.clone());
-        }
-        self.tree.replay(step);
+    fn add(&mut self, by: By) -> u32 {
+        let node = self.tree.add(by);
+        (self.touched)(Step::Node(node));
+        node
+    }
+
+    fn free(&mut self, node: u32) {
+        self.tree.free(node);
+        (self.touched)(Step::Node(node));
+    }
+}
+
+/// The usual weight of a child. The values of one filter share its text with others that there is room for.
+fn usual<L: Leaf>(by: By, text: &str) -> usize {
+    match by {
+        By::Value => L::USUAL.max(2 * text.len()),
+        _ => L::USUAL,
     }
 }
 

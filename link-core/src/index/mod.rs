@@ -1,6 +1,7 @@
 //! Which of many topic filters match a topic.
 
 mod block;
+mod cell;
 mod dictionary;
 mod filter_index;
 mod grow;

@@ -164,7 +164,7 @@ impl<V: Value, const FLAT: bool> Leaf for Page<V, FLAT> {
     type Context = Hasher;
 
     const FULL: usize = 4096;
-    const USUAL: usize = 704;
+    const USUAL: usize = 1408;
     const FLAT: bool = FLAT;
 
     fn build(hasher: &Hasher, entries: Vec<Entry<'_, V>>) -> Self {

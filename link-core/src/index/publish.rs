@@ -1,13 +1,14 @@
 //! One writer, any number of readers, two copies.
 
-use std::sync::Arc;
+use super::cell::{Arc, Published};
 
-use arc_swap::ArcSwap;
+/// What can follow another copy of itself.
+pub(super) trait Follow<S>: Clone {
+    /// Becomes the same as `newest`, which differs only in what the steps have touched.
+    fn follow(&mut self, newest: &Self, steps: Vec<S>);
 
-/// What can follow another copy of itself, in steps.
-pub(super) trait Replay<S>: Clone {
-    /// Does what was done to the other copy.
-    fn replay(&mut self, step: S);
+    /// So many steps cost as much as a new copy.
+    fn most_steps(&self) -> usize;
 }
 
 /// A value that one thread changes while any number of threads read it.
@@ -30,20 +31,27 @@ pub(super) struct TwoCopies<T, S> {
     back: Arc<T>,
     front: Option<Front<T>>,
     /// Changes in `back` that are not published. If there are any, no reader has ever seen `back`.
-    pending: Vec<S>,
+    pending: Steps<S>,
     /// Published changes that `back` lacks. One of the two lists is always empty.
-    missing: Vec<S>,
+    missing: Steps<S>,
+}
+
+/// What was touched: these, or too many to tell.
+#[derive(Debug)]
+enum Steps<S> {
+    These(Vec<S>),
+    All,
 }
 
 #[derive(Debug)]
 struct Front<T> {
-    published: Arc<ArcSwap<T>>,
+    published: Arc<Published<T>>,
     copy: Arc<T>,
 }
 
 impl<T, S> TwoCopies<T, S> {
     pub(super) fn new(value: T) -> Self {
-        Self { back: Arc::new(value), front: None, pending: Vec::new(), missing: Vec::new() }
+        Self { back: Arc::new(value), front: None, pending: Steps::NONE, missing: Steps::NONE }
     }
 
     /// As the writer sees it, with the changes that are not published yet.
@@ -69,35 +77,46 @@ impl<T, S> TwoCopies<T, S> {
     }
 }
 
-impl<T: Replay<S>, S> TwoCopies<T, S> {
-    /// What to change, and where to write down each step, if there are readers.
-    pub(super) fn edit(&mut self) -> (&mut T, Option<&mut Vec<S>>) {
-        if self.catch_up().is_none() {
-            self.back = Arc::new(T::clone(self.current()));
-            self.missing = Vec::new();
+impl<S> Steps<S> {
+    const NONE: Self = Self::These(Vec::new());
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::These(steps) if steps.is_empty())
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Self::These(steps) => steps.capacity(),
+            Self::All => 0,
         }
-        let back = Arc::make_mut(&mut self.back);
-        (back, self.front.is_some().then_some(&mut self.pending))
+    }
+}
+
+impl<T: Follow<S>, S> TwoCopies<T, S> {
+    /// Changes the value. `change` gives each step to what it is given beside it.
+    pub(super) fn edit<R>(&mut self, change: impl FnOnce(&mut T, &mut dyn FnMut(S)) -> R) -> R {
+        if !self.catch_up() {
+            self.back = Arc::new(T::clone(self.current()));
+            self.missing = Steps::NONE;
+        }
+        let most = self.back.most_steps();
+        let (back, pending, shared) = (Arc::make_mut(&mut self.back), &mut self.pending, self.front.is_some());
+        change(back, &mut |step| match pending {
+            Steps::These(steps) if shared && steps.len() < most => steps.push(step),
+            _ if shared => *pending = Steps::All,
+            _ => {}
+        })
     }
 
     /// Where readers find the published copy. The first time everything is published.
-    pub(super) fn published(&mut self) -> &Arc<ArcSwap<T>> {
+    pub(super) fn published(&mut self) -> &Arc<Published<T>> {
         let back = &mut self.back;
         let front = self.front.get_or_insert_with(|| {
             let copy = Arc::clone(back);
             *back = Arc::new(T::clone(&copy));
-            Front { published: Arc::new(ArcSwap::new(Arc::clone(&copy))), copy }
+            Front { published: Arc::new(Published::new(Arc::clone(&copy))), copy }
         });
         &front.published
-    }
-
-    /// Brings the back copy up to the published one, unless a reader is still at work in it.
-    fn catch_up(&mut self) -> Option<&mut T> {
-        let back = Arc::get_mut(&mut self.back)?;
-        for step in std::mem::take(&mut self.missing) {
-            back.replay(step);
-        }
-        Some(back)
     }
 
     /// Shows all changes since the last time to the readers, at once.
@@ -105,7 +124,21 @@ impl<T: Replay<S>, S> TwoCopies<T, S> {
         let Some(front) = self.front.as_mut().filter(|_| !self.pending.is_empty()) else { return };
         front.published.store(Arc::clone(&self.back));
         std::mem::swap(&mut front.copy, &mut self.back);
-        self.missing = std::mem::take(&mut self.pending);
+        self.missing = std::mem::replace(&mut self.pending, Steps::NONE);
         self.catch_up();
+    }
+
+    /// Brings the back copy up to the published one. `false` if that takes a new copy: because a reader is still at work
+    /// in it, or because there is too much to do.
+    fn catch_up(&mut self) -> bool {
+        let (Some(back), Some(front)) = (Arc::get_mut(&mut self.back), &self.front) else {
+            return Arc::get_mut(&mut self.back).is_some();
+        };
+        match std::mem::replace(&mut self.missing, Steps::NONE) {
+            Steps::These(steps) if steps.is_empty() => {}
+            Steps::These(steps) => back.follow(&front.copy, steps),
+            Steps::All => back.clone_from(&front.copy),
+        }
+        true
     }
 }

@@ -8,7 +8,7 @@ use super::{
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
     page::Page,
-    publish::Replay,
+    publish::Follow,
     tree::{self, Found, Slot, Tree},
 };
 use crate::topic::TopicFilter;
@@ -24,23 +24,28 @@ pub(super) struct Table<V> {
     len: usize,
 }
 
-/// One step of a change.
-#[derive(Debug)]
-pub(super) enum Step<V> {
-    Exact(tree::Step<Page<V, false>>),
-    Wild(tree::Step<Block<V>>),
-    Literal(tree::Step<Page<u32, true>>),
-    Len(usize),
+/// What a change has touched.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    Exact(tree::Step),
+    Wild(tree::Step),
+    Literal(tree::Step),
 }
 
-impl<V: Value> Replay<Step<V>> for Table<V> {
-    fn replay(&mut self, step: Step<V>) {
-        match step {
-            Step::Exact(step) => self.exact.replay(step),
-            Step::Wild(step) => self.wild.replay(step),
-            Step::Literal(step) => self.dictionary.tree.replay(step),
-            Step::Len(len) => self.len = len,
+impl<V: Value> Follow<Step> for Table<V> {
+    fn follow(&mut self, newest: &Self, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Exact(step) => self.exact.follow(&newest.exact, step),
+                Step::Wild(step) => self.wild.follow(&newest.wild, step),
+                Step::Literal(step) => self.dictionary.tree.follow(&newest.dictionary.tree, step),
+            }
         }
+        self.len = newest.len;
+    }
+
+    fn most_steps(&self) -> usize {
+        MOST_STEPS.max(self.len / 64)
     }
 }
 
@@ -75,43 +80,45 @@ impl<V: Value> Table<V> {
         let hasher = table.hasher().clone();
         for entry in &wild {
             for _ in entry.values {
-                uses.take(&mut table.dictionary, &hasher.filter(entry.text), None);
+                uses.take(&mut table.dictionary, &hasher.filter(entry.text), &mut |_| {});
             }
         }
         let Self { exact: exact_tree, wild: wild_tree, dictionary, .. } = &mut table;
-        Editor { tree: exact_tree, context: &dictionary.hasher, log: None }.fill(exact);
-        Editor { tree: wild_tree, context: &*dictionary, log: None }.fill(wild);
+        Editor { tree: exact_tree, context: &dictionary.hasher, touched: &mut |_| {} }.fill(exact);
+        Editor { tree: wild_tree, context: &*dictionary, touched: &mut |_| {} }.fill(wild);
         table
     }
 
-    /// Adds a pair that is not there, and writes down the steps.
-    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, uses: &mut Uses, mut log: Log<'_, V>) {
+    /// Adds a pair that is not there.
+    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, uses: &mut Uses, touched: Touched<'_>) {
         let Self { exact, wild, dictionary, len } = self;
         let hasher = dictionary.hasher.clone();
         let key = hasher.filter(filter.pattern());
         if filter.is_wildcard() {
-            logged(&mut log, Step::Literal, |log| uses.take(dictionary, &key, log));
-            logged(&mut log, Step::Wild, |log| Editor { tree: wild, context: &*dictionary, log }.insert(&key, value));
+            uses.take(dictionary, &key, &mut |step| touched(Step::Literal(step)));
+            let touched = &mut |step| touched(Step::Wild(step));
+            Editor { tree: wild, context: &*dictionary, touched }.insert(&key, value);
         } else {
-            logged(&mut log, Step::Exact, |log| Editor { tree: exact, context: &hasher, log }.insert(&key, value));
+            let touched = &mut |step| touched(Step::Exact(step));
+            Editor { tree: exact, context: &hasher, touched }.insert(&key, value);
         }
         *len += 1;
-        log.into_iter().for_each(|log| log.push(Step::Len(*len)));
     }
 
-    /// Takes a pair out that is there, and writes down the steps.
-    pub(super) fn remove(&mut self, filter: &TopicFilter, value: &V, uses: &mut Uses, mut log: Log<'_, V>) {
+    /// Takes a pair out that is there.
+    pub(super) fn remove(&mut self, filter: &TopicFilter, value: &V, uses: &mut Uses, touched: Touched<'_>) {
         let Self { exact, wild, dictionary, len } = self;
         let hasher = dictionary.hasher.clone();
         let key = hasher.filter(filter.pattern());
         if filter.is_wildcard() {
-            logged(&mut log, Step::Wild, |log| Editor { tree: wild, context: &*dictionary, log }.remove(&key, value));
-            logged(&mut log, Step::Literal, |log| uses.give(dictionary, &key, log));
+            let of_wild = &mut |step| touched(Step::Wild(step));
+            Editor { tree: wild, context: &*dictionary, touched: of_wild }.remove(&key, value);
+            uses.give(dictionary, &key, &mut |step| touched(Step::Literal(step)));
         } else {
-            logged(&mut log, Step::Exact, |log| Editor { tree: exact, context: &hasher, log }.remove(&key, value));
+            let touched = &mut |step| touched(Step::Exact(step));
+            Editor { tree: exact, context: &hasher, touched }.remove(&key, value);
         }
         *len -= 1;
-        log.into_iter().for_each(|log| log.push(Step::Len(*len)));
     }
 
     pub(super) fn contains(&self, filter: &TopicFilter, value: &V) -> bool {
@@ -193,8 +200,11 @@ impl<V: Value> Table<V> {
     }
 }
 
-/// Where the steps of a change are written down, if anybody has to follow.
-type Log<'a, V> = Option<&'a mut Vec<Step<V>>>;
+/// Told of everything that a change touches, for a second copy to follow.
+type Touched<'a> = &'a mut dyn FnMut(Step);
+
+/// So many changes are followed one by one, at least.
+const MOST_STEPS: usize = 4096;
 
 /// Topics that are looked up side by side.
 const BATCH: usize = 16;
@@ -209,21 +219,5 @@ fn in_pages<V: Value>(pages: &Found<'_, Page<V, false>>, key: &Key<'_>, found: &
             Slot::Leaf(page) => in_page(page),
             Slot::Empty | Slot::Node(_) => true,
         }),
-    }
-}
-
-/// Changes one tree, and writes down its steps as those of the table.
-fn logged<L, V, T>(
-    log: &mut Log<'_, V>,
-    step: impl Fn(tree::Step<L>) -> Step<V>,
-    change: impl FnOnce(Option<&mut Vec<tree::Step<L>>>) -> T,
-) {
-    match log {
-        None => drop(change(None)),
-        Some(log) => {
-            let mut steps = Vec::new();
-            change(Some(&mut steps));
-            log.extend(steps.into_iter().map(step));
-        }
     }
 }

@@ -151,3 +151,34 @@ fn answers_as_brute_force_does_if_hashes_collide() {
     run(2, 30, 6, 30, 300, 2);
     POOR_HASHES.set(false);
 }
+
+#[test]
+fn a_filter_with_many_values_leaves_room_for_others() {
+    for end in ["", "/+"] {
+        let filter = |text: String| TopicFilter::new(text + end).unwrap();
+        let mut index = FilterIndex::new(1);
+        index.reader();
+        for value in 0..20_000_u32 {
+            assert!(index.insert(&filter("hot".to_owned()), value));
+        }
+        for n in 0..2_000 {
+            assert!(index.insert(&filter(format!("cold/{n}")), 1));
+        }
+        let usual = 60 * 2_000 + 5 * 20_000 + 100_000;
+        assert!(index.memory_usage() < 2 * usual, "{}", index.memory_usage());
+        for n in 0..2_000 {
+            assert!(index.contains(&filter(format!("cold/{n}")), &1));
+        }
+        let mut count = 0;
+        index.for_each_match(format!("hot{}", end.replace('+', "x")), |_| count += 1);
+        assert_eq!((count, index.iter().count()), (20_000, 22_000));
+    }
+}
+
+#[test]
+fn a_long_filter_is_not_copied_for_each_value() {
+    let filter = TopicFilter::new("x".repeat(10_000)).unwrap();
+    let mut index = FilterIndex::new(1);
+    (0..5_000_u32).for_each(|value| drop(index.insert(&filter, value)));
+    assert!(index.memory_usage() < 120_000, "{}", index.memory_usage());
+}

@@ -18,13 +18,15 @@ use super::{
 /// few leaves. Its children are leaves, or nodes that look at another level where one level alone fills a leaf. Which
 /// level a node looks at is chosen when a leaf is full, by what is in it: see [`grow`](super::grow).
 ///
-/// Everything that changes a tree is a [`Step`], so that a second copy of the nodes can follow; they share the leaves.
+/// A second copy of the nodes can [`follow`](Self::follow) the [`Step`]s of the first; they share the leaves.
 #[derive(Debug, Clone)]
 pub(super) struct Tree<L> {
     /// Node 0 is above the root: it has one child, in the place of those without a literal.
     nodes: Vec<Node<L>>,
-    /// Unused places in `nodes`.
-    free: Vec<u32>,
+    /// The first unused place in `nodes`.
+    free: Option<u32>,
+    /// Places that are used, without the first.
+    used: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -52,23 +54,21 @@ pub(super) enum By {
     /// Nothing: there is one.
     Nothing,
     Level(u8),
-    /// The whole text, of filters that differ in no level enough.
-    Text,
+    /// The whole text, of filters that differ in no level enough: its hash from some bit on.
+    Text(u8),
     /// The value, of a filter that has many.
     Value,
+    /// There is no node; the next unused place.
+    Unused(Option<u32>),
 }
 
-/// One step of a change.
-#[derive(Debug, Clone)]
-pub(super) enum Step<L> {
-    /// A new node, in the place that [`Tree::vacancy`] tells.
-    New(By),
-    /// Sets a child; one more than there are adds it.
-    Set(Place, Slot<L>),
-    /// Takes the last child of a node away.
-    Pop(u32),
-    /// Takes a node away.
-    Free(u32),
+/// What a change has touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A child of a node.
+    Slot(Place),
+    /// What a node looks at, and how many children it has.
+    Node(u32),
 }
 
 /// A child of a node.
@@ -96,7 +96,7 @@ pub(super) enum Side {
 
 impl<L> Tree<L> {
     pub(super) fn new() -> Self {
-        Self { nodes: vec![Node::new(By::Nothing)], free: Vec::new() }
+        Self { nodes: vec![Node::new(By::Nothing)], free: None, used: 0 }
     }
 
     #[inline]
@@ -106,11 +106,6 @@ impl<L> Tree<L> {
 
     pub(super) fn slot(&self, place: Place) -> &Slot<L> {
         self.node(place.node).slot(place.child)
-    }
-
-    /// The number that the next new node will get.
-    pub(super) fn vacancy(&self) -> u32 {
-        self.free.last().copied().unwrap_or(self.nodes.len() as u32)
     }
 
     /// Where a topic is in a tree of filters without wildcards: in one leaf, or in one of several.
@@ -125,8 +120,8 @@ impl<L> Tree<L> {
             };
             slot = match node.by {
                 By::Level(level) if key.levels > u32::from(level) => node.child(key.hash(level.into())),
-                By::Level(_) | By::Nothing => &node.rest,
-                By::Text => node.child(key.whole),
+                By::Level(_) | By::Nothing | By::Unused(_) => &node.rest,
+                By::Text(bit) => node.child(key.whole >> bit),
                 By::Value => return Found::Leaves(&node.children),
             };
         }
@@ -140,7 +135,11 @@ impl<L> Tree<L> {
             slot = match slot {
                 Slot::Empty => return None,
                 Slot::Leaf(leaf) => return Some(leaf),
-                Slot::Node(node) => self.node(*node).child(whole),
+                Slot::Node(node) => {
+                    let node = self.node(*node);
+                    let By::Text(bit) = node.by else { return None };
+                    node.child(whole >> bit)
+                }
             };
         }
     }
@@ -167,43 +166,104 @@ impl<L> Tree<L> {
                     }
                     slot = &node.rest;
                 }
-                By::Nothing => slot = &node.rest,
-                By::Text | By::Value => return node.distinct().all(|(_, slot)| self.visit(slot, key, found)),
+                By::Nothing | By::Unused(_) => slot = &node.rest,
+                By::Text(_) | By::Value => return node.distinct().all(|(_, slot)| self.visit(slot, key, found)),
             }
         }
     }
 
-    /// Takes a step. Costs what it moves: one slot.
-    pub(super) fn replay(&mut self, step: Step<L>)
+    /// Makes a node.
+    pub(super) fn add(&mut self, by: By) -> u32 {
+        self.used += 1;
+        if let Some(at) = self.free
+            && let By::Unused(next) = self.nodes[at as usize].by
+        {
+            self.free = next;
+            self.nodes[at as usize].by = by;
+            return at;
+        }
+        self.nodes.push(Node::new(by));
+        (self.nodes.len() - 1) as u32
+    }
+
+    /// Takes a node away.
+    pub(super) fn free(&mut self, node: u32) {
+        self.nodes[node as usize] = Node::new(By::Unused(self.free));
+        self.free = Some(node);
+        self.used -= 1;
+        if self.used == 0 {
+            self.nodes.truncate(1);
+            self.nodes.shrink_to_fit();
+            self.free = None;
+        }
+    }
+
+    /// Sets a child; one more than there are adds it.
+    pub(super) fn set(&mut self, place: Place, slot: Slot<L>)
     where
         L: Leaf,
     {
+        let node = &mut self.nodes[place.node as usize];
+        if place.child == REST {
+            node.rest = slot;
+            return;
+        }
+        node.load += slot.weight();
+        match node.children.get_mut(place.child as usize) {
+            Some(old) => node.load -= std::mem::replace(old, slot).weight(),
+            None => node.children.push(slot),
+        }
+    }
+
+    /// Takes the last child of a node away.
+    pub(super) fn pop(&mut self, node: u32)
+    where
+        L: Leaf,
+    {
+        let node = &mut self.nodes[node as usize];
+        node.load -= node.children.pop().map_or(0, |slot| slot.weight());
+        if node.children.len() < node.children.capacity() / 4 {
+            node.children.shrink_to(node.children.len() * 2);
+        }
+    }
+
+    /// Makes what was touched as it is in `newest`. Costs one slot each.
+    pub(super) fn follow(&mut self, newest: &Self, step: Step)
+    where
+        L: Clone,
+    {
+        let (Step::Slot(Place { node: at, .. }) | Step::Node(at)) = step;
+        (self.free, self.used) = (newest.free, newest.used);
+        if newest.nodes.len() < self.nodes.len() {
+            self.nodes.truncate(newest.nodes.len());
+            self.nodes.shrink_to_fit();
+        }
+        // It may have been taken away since.
+        let Some(new) = newest.nodes.get(at as usize) else { return };
+        while self.nodes.len() < newest.nodes.len() {
+            self.nodes.push(Node::new(By::Nothing));
+        }
+        let node = &mut self.nodes[at as usize];
+        node.by = new.by;
+        node.load = new.load;
+        node.children.truncate(new.children.len());
+        if node.children.len() < node.children.capacity() / 4 {
+            node.children.shrink_to(node.children.len() * 2);
+        }
+        while node.children.len() < new.children.len() {
+            node.children.push(new.children[node.children.len()].clone());
+        }
         match step {
-            Step::New(by) => match self.free.pop() {
-                Some(at) => self.nodes[at as usize] = Node::new(by),
-                None => self.nodes.push(Node::new(by)),
-            },
-            Step::Set(Place { node, child: REST }, slot) => self.nodes[node as usize].rest = slot,
-            Step::Set(Place { node, child }, slot) => {
-                let node = &mut self.nodes[node as usize];
-                node.load += slot.weight();
-                match node.children.get_mut(child as usize) {
-                    Some(place) => node.load -= std::mem::replace(place, slot).weight(),
-                    None => node.children.push(slot),
+            Step::Slot(Place { child: REST, .. }) => node.rest = new.rest.clone(),
+            // It may have been taken away since.
+            Step::Slot(Place { child, .. }) => {
+                if let Some(slot) = new.children.get(child as usize) {
+                    node.children[child as usize] = slot.clone();
                 }
             }
-            Step::Pop(node) => {
-                let node = &mut self.nodes[node as usize];
-                node.load -= node.children.pop().map_or(0, |slot| slot.weight());
-                if node.children.len() < node.children.capacity() / 4 {
-                    node.children.shrink_to(node.children.len() * 2);
-                }
-            }
-            Step::Free(node) => {
-                self.nodes[node as usize] = Node::new(By::Nothing);
-                self.free.push(node);
-                if self.free.len() + 1 == self.nodes.len() {
-                    *self = Self::new_with_root(std::mem::take(&mut self.nodes[TOP as usize].rest));
+            Step::Node(_) => {
+                if let Slot::Empty = new.rest {
+                    node.rest = Slot::Empty;
                 }
             }
         }
@@ -239,15 +299,7 @@ impl<L> Tree<L> {
     /// Bytes on the heap, those of the leaves aside.
     pub(super) fn heap(&self) -> usize {
         let children: usize = self.nodes.iter().map(|node| node.children.capacity()).sum();
-        self.nodes.capacity() * size_of::<Node<L>>()
-            + children * size_of::<Slot<L>>()
-            + self.free.capacity() * size_of::<u32>()
-    }
-
-    fn new_with_root(root: Slot<L>) -> Self {
-        let mut tree = Self::new();
-        tree.nodes[TOP as usize].rest = root;
-        tree
+        self.nodes.capacity() * size_of::<Node<L>>() + children * size_of::<Slot<L>>()
     }
 }
 
@@ -271,9 +323,9 @@ impl<L> Node<L> {
         L: Leaf,
     {
         let hash = match self.by {
-            By::Nothing => None,
+            By::Nothing | By::Unused(_) => None,
             By::Level(level) => key.literal(level.into()),
-            By::Text => Some(key.whole),
+            By::Text(bit) => Some(key.whole >> bit),
             By::Value => Some(hasher.value(value)),
         };
         hash.map_or(REST, |hash| address(hash, self.children.len()) as u32)
@@ -344,7 +396,7 @@ impl Walk {
             let node = tree.node(*at);
             let side = match node.by {
                 By::Level(level) => side(level.into()),
-                By::Nothing | By::Text | By::Value => Side::All,
+                By::Nothing | By::Text(_) | By::Value | By::Unused(_) => Side::All,
             };
             let literal = |hash| address(hash, node.children.len()) as u32;
             // The one without a literal comes first.
