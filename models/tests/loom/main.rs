@@ -173,7 +173,7 @@ fn readers_see_whole_batches_in_their_order() {
         reader.join().unwrap();
         writer.finish();
     });
-    model("two readers", Some(2), || {
+    model("two readers", Some(4), || {
         let mut writer = Writer::new();
         let published = writer.reader();
         let readers = [(); 2].map(|()| {
@@ -249,7 +249,7 @@ fn the_first_reader_may_come_late_and_between_batches() {
 /// A picture of changes that are not published is held while they are published and others follow.
 #[test]
 fn what_the_writer_shows_around_stays() {
-    model("pictures", Some(2), || {
+    model("pictures", Some(4), || {
         let mut writer = Writer::new();
         let mut reading = Reading::new(writer.reader());
         let reader = thread::spawn(move || {
