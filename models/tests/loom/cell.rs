@@ -54,12 +54,8 @@ impl<T> Published<T> {
         Self(Mutex::new(copy))
     }
 
-    /// A guard, which here is no different from the copy itself.
+    /// What is here a count is a guard in an `ArcSwap`, and a count from `store` on.
     pub fn load(&self) -> Arc<T> {
-        self.load_full()
-    }
-
-    pub fn load_full(&self) -> Arc<T> {
         self.0.lock().expect("no thread panics").clone()
     }
 
