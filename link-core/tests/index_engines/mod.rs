@@ -425,6 +425,10 @@ impl Random {
         &list[self.below(list.len())]
     }
 
+    pub fn word<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len())]
+    }
+
     pub fn shuffle<T>(&mut self, list: &mut [T]) {
         for at in (1..list.len()).rev() {
             list.swap(at, self.below(at + 1));
@@ -438,11 +442,11 @@ impl Random {
             levels.pop();
             let least = usize::from(levels.is_empty() || levels == [""]);
             let more = least + self.below(3);
-            levels.extend((0..more).map(|_| *self.pick(words)));
+            levels.extend((0..more).map(|_| self.word(words)));
         }
         for level in &mut levels {
             if *level == "+" {
-                *level = *self.pick(words);
+                *level = self.word(words);
             }
         }
         let text = levels.join("/");
