@@ -174,7 +174,7 @@ pub trait Read: Clone {
 }
 
 macro_rules! read {
-    ($type:ident, $picture:expr) => {
+    ($type:ident, $slices:ident, $picture:expr) => {
         impl Read for $type<u32> {
             fn matches(&self, way: Way, topics: &[Topic]) -> Vec<Vec<u32>> {
                 // One buffer for all, so that what is left in it shows.
@@ -189,7 +189,7 @@ macro_rules! read {
                     let mut values = Vec::new();
                     match way {
                         Way::Each => self.for_each_match(topic, |&value| values.push(value)),
-                        Way::Slices => self.for_each_slice(topic, |slice| values.extend_from_slice(slice)),
+                        Way::Slices => $slices(self, topic, &mut values),
                         _ => {
                             self.matches_into(topic, &mut buffer);
                             values.extend_from_slice(buffer.as_slice());
@@ -214,8 +214,16 @@ macro_rules! read {
     };
 }
 
-read!(Reader, |reader| reader.snapshot());
-read!(Snapshot, |snapshot| snapshot.clone());
+read!(Reader, slices, |reader| reader.snapshot());
+read!(Snapshot, one_by_one, |snapshot| snapshot.clone());
+
+fn slices(reader: &Reader<u32>, topic: &Topic, values: &mut Vec<u32>) {
+    reader.for_each_slice(topic, |slice| values.extend_from_slice(slice));
+}
+
+fn one_by_one(snapshot: &Snapshot<u32>, topic: &Topic, values: &mut Vec<u32>) {
+    snapshot.for_each_match(topic, |&value| values.push(value));
+}
 
 /// Asks for batches of exactly `size`, in which topics repeat as need be.
 fn in_batches(size: usize, topics: &[Topic], mut ask: impl FnMut(&[Topic]) -> Vec<Vec<u32>>) -> Vec<Vec<u32>> {
@@ -267,6 +275,11 @@ pub fn relatives_of(snapshot: &Snapshot<u32>, filter: &TopicFilter) -> Relatives
 
 /// Every engine, with these pairs in it.
 pub fn engines(seed: u64, pairs: &[Pair]) -> Vec<(String, Box<dyn Engine>)> {
+    engines_of(&WAYS, seed, pairs)
+}
+
+/// Every engine, but only these ways to read.
+pub fn engines_of(ways: &[Way], seed: u64, pairs: &[Pair]) -> Vec<(String, Box<dyn Engine>)> {
     let mut list: Vec<(String, Box<dyn Engine>)> = vec![
         ("oracle".into(), Box::new(Oracle::new(pairs))),
         ("writer".into(), Box::new(inserted(seed, pairs))),
@@ -280,40 +293,41 @@ pub fn engines(seed: u64, pairs: &[Pair]) -> Vec<(String, Box<dyn Engine>)> {
     let mut index = inserted(seed, pairs);
     let reader = index.reader();
     let index = Rc::new(index);
-    each_way(&mut list, "reader", &reader, &index);
+    each_way(&mut list, ways, "reader", &reader, &index);
 
     let mut index = FilterIndex::build(seed, pairs.iter().map(|(filter, value)| (filter, *value)));
     let reader = index.reader();
     let index = Rc::new(index);
-    each_way(&mut list, "reader of what was built", &reader, &index);
+    each_way(&mut list, ways, "reader of what was built", &reader, &index);
 
     let mut index = after_removals(seed, pairs);
     index.publish();
     let reader = index.reader();
     let index = Rc::new(index);
-    each_way(&mut list, "reader after removals", &reader, &index);
+    each_way(&mut list, ways, "reader after removals", &reader, &index);
 
     let mut index = half_published(seed, pairs);
     let snapshot = index.snapshot();
     upset(&mut index, pairs);
     let index = Rc::new(index);
-    each_way(&mut list, "snapshot", &snapshot, &index);
+    each_way(&mut list, ways, "snapshot", &snapshot, &index);
 
     let mut index = inserted(seed, pairs);
     let snapshot = index.reader().snapshot();
     upset(&mut index, pairs);
     let index = Rc::new(index);
-    each_way(&mut list, "snapshot of a reader", &snapshot, &index);
+    each_way(&mut list, ways, "snapshot of a reader", &snapshot, &index);
     list
 }
 
 fn each_way<R: Read + 'static>(
     list: &mut Vec<(String, Box<dyn Engine>)>,
+    ways: &[Way],
     name: &str,
     read: &R,
     writer: &Rc<FilterIndex<u32>>,
 ) {
-    list.extend(WAYS.map(|way| {
+    list.extend(ways.iter().map(|&way| {
         let engine = Through { read: read.clone(), way, _writer: Rc::clone(writer) };
         (format!("{name}, {way:?}"), Box::new(engine) as Box<dyn Engine>)
     }));
