@@ -314,15 +314,14 @@ fn a_removed_filter_no_longer_matches() {
 /// Wildcards and differences at each side of the places where an index may change its ways.
 #[test]
 fn levels_at_every_depth() {
-    for depth in [1usize, 2, 3, 8, 14, 15, 16, 17, 18, 24, 31, 32, 33, 34, 48, 63, 64, 65, 127, 128, 129, 257] {
+    for depth in [1usize, 2, 3, 8, 15, 16, 17, 18, 31, 32, 33, 64, 65, 257] {
         let base: Vec<String> = (0..depth).map(|level| format!("l{level}")).collect();
         let with = |at: usize, word: &str| {
             let mut levels = base.clone();
             levels[at] = word.to_owned();
             levels.join("/")
         };
-        let mut places = vec![0, 1, 7, 14, 15, 16, 17, 30, 31, 32, 33, 63, 64, depth / 2, depth - 1];
-        places.extend(depth.checked_sub(2));
+        let mut places = vec![0, 1, 14, 15, 16, 17, 32, depth / 2, depth - 1];
         places.retain(|&place| place < depth);
         let places = sorted(places);
 
@@ -592,11 +591,11 @@ fn a_value_counts_once_for_each_filter() {
 
 #[test]
 fn one_value_under_many_filters() {
-    let mut pairs: Vec<Pair> = (0..3_000).map(|n| (filter(format!("a/{n}/+")), 5)).collect();
-    pairs.extend((0..3_000).map(|n| (filter(format!("b/{n}")), 5)));
+    let mut pairs: Vec<Pair> = (0..900).map(|n| (filter(format!("a/{n}/+")), 5)).collect();
+    pairs.extend((0..900).map(|n| (filter(format!("b/{n}")), 5)));
     pairs.push((filter("a/#"), 5));
     for (name, engine) in engines(1, &pairs) {
-        let topics = ["a/2999/x", "b/0", "a", "b", "b/3000"].map(topic);
+        let topics = ["a/899/x", "b/0", "a", "b", "b/900"].map(topic);
         assert_eq!(engine.matches(&topics), [vec![5; 2], vec![5], vec![5], vec![], vec![]], "{name}");
         assert_eq!(engine.relatives(&filter("#")).covered_by.len(), pairs.len());
     }
@@ -657,40 +656,64 @@ fn values_in_every_order(text: &str, count: u32) {
 
 #[test]
 fn one_filter_with_a_hundred_thousand_values() {
-    let count = 100_000;
-    let mut values: Vec<u32> = (0..count).collect();
+    let all: Vec<u32> = (0..100_000).collect();
+    let mut values = all.clone();
     Random(5).shuffle(&mut values);
     for text in ["hot/+/x", "hot/a/x"] {
-        let of = topic("hot/a/x");
-        let mut index = FilterIndex::new(1);
+        let (hot, topics) = (filter(text), ["hot/a/x", "cold/a/x"].map(topic));
+        // Some come in bulk, the others one by one.
+        let (bulk, single) = values.split_at(97_000);
+        let mut index = FilterIndex::build(1, bulk.iter().map(|&value| (&hot, value)));
         let reader = index.reader();
-        for &value in &values {
-            assert!(index.insert(&filter(text), value));
+        for &value in single {
+            assert!(!index.contains(&hot, &value) && index.insert(&hot, value) && index.contains(&hot, &value));
         }
-        assert!(!index.insert(&filter(text), values[0]));
+        assert!(!index.insert(&hot, values[0]));
         index.publish();
         let snapshot = index.snapshot();
-        let all: Vec<u32> = (0..count).collect();
-        let engines: [&dyn Engine; 2] = [&index, &FilterIndex::build(1, values.iter().map(|&v| (filter(text), v)))];
-        for engine in engines {
-            assert!(engine.matches(std::slice::from_ref(&of))[0] == all);
-            assert_eq!(engine.pairs().len(), count as usize);
-            assert_eq!(engine.relatives(&filter("hot/#")).covered_by.len(), count as usize);
-        }
+        assert!(index.matches(&topics) == [all.clone(), vec![]]);
+        assert!(index.pairs().iter().map(|(_, value)| value).eq(&all));
+        assert_eq!(index.relatives(&filter("hot/#")).covered_by.len(), all.len());
         for way in WAYS {
-            let topics = [of.clone(), topic("cold/a/x")];
-            assert!(Read::matches(&reader, way, &topics) == [all.clone(), vec![]], "{way:?}");
+            assert!(reader.matches(way, &topics) == [all.clone(), vec![]], "{way:?}");
         }
-        for &value in &values[1..] {
-            assert!(index.remove(&filter(text), &value));
+
+        for &value in single {
+            assert!(index.remove(&hot, &value) && !index.contains(&hot, &value));
         }
         index.publish();
-        assert_eq!(index.matches(std::slice::from_ref(&of)), [[values[0]]]);
-        let mut found = Matches::new();
-        reader.matches_into(&of, &mut found);
-        assert_eq!(found.as_slice(), [values[0]]);
-        snapshot.matches_into(&of, &mut found);
-        assert!(sorted(found.as_slice().to_vec()) == all);
+        let left = sorted(bulk.iter().copied());
+        assert!(reader.matches(Way::Into, &topics) == [left, vec![]]);
+        assert!(snapshot.matches(Way::Into, &topics) == [all.clone(), vec![]]);
+        assert_eq!(snapshot.len(), all.len());
+    }
+}
+
+/// Up to some thousand values, and down again.
+#[test]
+fn one_filter_whose_values_come_and_go() {
+    let count = 5_000;
+    let mut values: Vec<u32> = (0..count).collect();
+    Random(6).shuffle(&mut values);
+    for text in ["hot/+/x", "hot/a/x"] {
+        let (hot, topics) = (filter(text), ["hot/a/x", "cold/a/x"].map(topic));
+        let mut index = FilterIndex::new(1);
+        let reader = index.reader();
+        for (at, &value) in values.iter().enumerate() {
+            assert!(index.insert(&hot, value));
+            if at % 500 == 0 {
+                index.publish();
+                assert!(reader.matches(Way::Into, &topics) == [sorted(values[..=at].to_vec()), vec![]]);
+            }
+        }
+        for (at, &value) in values.iter().enumerate() {
+            assert!(index.remove(&hot, &value));
+            if at % 500 == 0 || at + 3 > values.len() {
+                index.publish();
+                assert!(reader.matches(Way::Into, &topics) == [sorted(values[at + 1..].to_vec()), vec![]]);
+            }
+        }
+        assert!(index.is_empty() && index.iter().next().is_none());
     }
 }
 
@@ -846,9 +869,12 @@ fn check(name: &str, pairs: &[Pair], topics: &[Topic], expected: &[Vec<u32>]) {
 fn check_with(ways: &[Way], seed: u64, name: &str, pairs: &[Pair], topics: &[Topic], expected: &[Vec<u32>]) {
     let oracle = Oracle::new(pairs);
     let general = ["#", "+", "+/#", "+/+", "/", "/#", "a/#", "+/b", "$SYS/#", "$share/g/+/#", "none"].map(filter);
+    // The oracle takes its time with filters that are long.
+    let most = (30_000 / (pairs.len() * topics.iter().map(|topic| topic.levels().count()).max().unwrap_or(1) + 1))
+        .clamp(6, 30);
     let own = pairs.iter().map(|(filter, _)| filter.clone());
     let of_topics = topics.iter().map(|topic| topic.clone().into());
-    let asked: Vec<TopicFilter> = general.into_iter().chain(own.take(30)).chain(of_topics.take(10)).collect();
+    let asked: Vec<TopicFilter> = general.into_iter().chain(own.take(most)).chain(of_topics.take(most / 3)).collect();
     let relatives: Vec<_> = asked.iter().map(|filter| oracle.relatives(filter)).collect();
     for (engine_name, engine) in engines_of(ways, seed, pairs) {
         let found = engine.matches(topics);
