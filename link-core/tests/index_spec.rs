@@ -15,7 +15,7 @@ use index_engines::{
     sorted, topic,
 };
 use link_core::{
-    index::{FilterIndex, Matches},
+    index::{FilterIndex, Matches, Value},
     topic::{MAX_BYTES, Topic, TopicFilter},
 };
 
@@ -717,10 +717,10 @@ fn one_filter_whose_values_come_and_go() {
     }
 }
 
-/// Values of no size, of one byte, and larger than a word.
+/// Values of one byte, of odd sizes, and larger than a word.
 #[test]
 fn values_of_any_size() {
-    fn run<V: Copy + Ord + std::hash::Hash + std::fmt::Debug>(values: &[V]) {
+    fn run<V: Value + std::fmt::Debug>(values: &[V]) {
         let texts = ["a/+", "a/b", "#", "a/#", "+/b"];
         let mut index = FilterIndex::new(1);
         let reader = index.reader();
@@ -752,14 +752,17 @@ fn values_of_any_size() {
         assert!(index.is_empty() && reader.is_empty() && !reader.is_match("a/b"));
         assert_eq!((snapshot.len(), snapshot.is_match("a/b")), (all.len(), true));
     }
-    run(&[()]);
-    run(&[false, true]);
+    run(&[7u8]);
+    run(&[i8::MIN, 0, i8::MAX]);
     run(&(0..=u8::MAX).collect::<Vec<_>>());
     run(&[0u16, 1, u16::MAX]);
     run(&[u64::MIN, 1, 1 << 63, u64::MAX]);
     run(&(0..40).map(|n| 1u128 << n).collect::<Vec<_>>());
     run(&[[0u64; 4], [1; 4], [u64::MAX; 4], [0, 0, 0, 1]]);
-    run(&[("a", 1u8), ("a", 2), ("b", 1)]);
+    run(&[[1u8, 2, 3], [3, 2, 1], [0, 0, 0], [255, 0, 255]]);
+    run(&(0..40).map(|n| [n as u16, 1, 2, 3, 40 - n as u16]).collect::<Vec<_>>());
+    run(&[[7u8; 100], [8; 100]]);
+    run(&[[1u128; 3], [u128::MAX; 3]]);
     run(&[i32::MIN, -1, 0, i32::MAX]);
 }
 
