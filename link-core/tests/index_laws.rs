@@ -517,7 +517,6 @@ mod crowds {
         {
             let mut filters: Vec<String> = (0..1_200).map(|n| format!("{before}{n}{after}")).collect();
             filters.push(format!("{before}+{after}"));
-            filters.push(format!("{before}{after}").replace("//", "/") + "/z");
             grow_and_shrink(filters, &["a", "b", "0", "17", "1199", "$x"]);
         }
     }
