@@ -41,7 +41,8 @@ impl<'a> Sample<'a> {
                 found.iter_mut().for_each(|values| values.sort_unstable());
                 wrong += found.iter().zip(answers).filter(|(found, right)| found != right).count();
             }
-            wrong += topics.iter().zip(answers).filter(|(topic, found)| engine.is_match(topic) == found.is_empty()).count();
+            wrong +=
+                topics.iter().zip(answers).filter(|(topic, found)| engine.is_match(topic) == found.is_empty()).count();
         }
         wrong
     }

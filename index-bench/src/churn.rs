@@ -92,9 +92,10 @@ pub fn run(filters: usize, readers: usize, kinds: &[Kind], effort: &Effort) -> V
         let mut window = Window { filters: &workload.filters, size: filters, next: 0, insert: true };
         let mut rounds = Vec::new();
         for _ in 0..effort.rounds {
-            rounds.push([Writer::None, Writer::Paced, Writer::Unpaced].map(|writer| {
-                round(&*shared, &topics, readers, writer, &mut window, effort.turn * 2)
-            }));
+            rounds.push(
+                [Writer::None, Writer::Paced, Writer::Unpaced]
+                    .map(|writer| round(&*shared, &topics, readers, writer, &mut window, effort.turn * 2)),
+            );
         }
         let of = |part: fn(&[Round; 3]) -> f64| median(&rounds.iter().map(part).collect::<Vec<_>>());
         Churn {

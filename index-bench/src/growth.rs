@@ -21,7 +21,9 @@ fn at(workload: &Workload, kinds: &[Kind], effort: &Effort) -> Vec<Growth> {
     let filters = workload.filters.len();
     eprintln!("growth of {}: {filters} filters", workload.name);
     let topics: Vec<_> = workload.draws[0].topics.iter().collect();
-    let kinds = kinds.iter().filter(|kind| kind.suits(workload) && (filters < LARGE || kind.role != Role::Peer));
+    let kinds = kinds
+        .iter()
+        .filter(|kind| kind.suits(workload) && (filters < LARGE || matches!(kind.role, Role::Ours | Role::Floor)));
     let mut points = Vec::new();
     for kind in kinds {
         let engine = (kind.build)(&workload.filters);

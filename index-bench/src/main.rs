@@ -93,7 +93,8 @@ fn main() {
         report.churn = churn::run(200_000 / scale, args.readers, &kinds, &effort);
     }
     if args.does("growth") {
-        let sizes: Vec<_> = [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|n| n * scale <= 10_000_000).collect();
+        let sizes: Vec<_> =
+            [10_000, 100_000, 1_000_000, 10_000_000].into_iter().filter(|n| n * scale <= 10_000_000).collect();
         let effort = Effort { rounds: 3, ..effort };
         report.growth = growth::run(|filters, topics| workloads::w1(filters, topics, 1), &sizes, &kinds, &effort);
         report.growth.extend(growth::run(|filters, topics| workloads::w2(filters, topics, 2), &sizes, &kinds, &effort));

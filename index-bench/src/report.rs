@@ -118,6 +118,7 @@ impl Serialize for Role {
         to.serialize_str(match self {
             Self::Ours => "ours",
             Self::Peer => "peer",
+            Self::Copy => "copy",
             Self::Floor => "floor",
         })
     }
@@ -210,7 +211,10 @@ impl Display for Report {
         }
         self.growth(f)?;
         if !self.churn.is_empty() {
-            writeln!(f, "\nW5, k/s by CPU (by the clock)        alone         paced writer        busy writer       its writes")?;
+            writeln!(
+                f,
+                "\nW5, k/s by CPU (by the clock)        alone         paced writer        busy writer       its writes"
+            )?;
         }
         let kilo = |cpu: f64, wall: f64| format!("{:>7.1} ({:>7.1})", cpu / 1e3, wall / 1e3);
         for row in &self.churn {
@@ -234,7 +238,11 @@ impl Report {
         let mut last = None;
         for row in &self.growth {
             if last != Some((row.workload, row.filters)) {
-                writeln!(f, "\ngrowth of {}, {} filters: {:.1} matches for a topic", row.workload, row.filters, row.matches)?;
+                writeln!(
+                    f,
+                    "\ngrowth of {}, {} filters: {:.1} matches for a topic",
+                    row.workload, row.filters, row.matches
+                )?;
                 last = Some((row.workload, row.filters));
             }
             let per_match = row.topic / row.matches;

@@ -48,7 +48,8 @@ pub fn run(workload: &Workload, kinds: &[Kind], effort: &Effort, memory: usize) 
             built.wrong = sample.wrong(&*built.engine, Duration::from_secs(4));
             for &way in built.engine.ways() {
                 let found = digests(&*built.engine, way, compared);
-                built.wrong += expected.iter().flatten().zip(found).filter(|(expected, found)| *expected != found).count();
+                built.wrong +=
+                    expected.iter().flatten().zip(found).filter(|(expected, found)| *expected != found).count();
             }
             assert!(built.wrong == 0 || built.kind.role != Role::Ours, "{} is wrong", built.kind.name);
         }

@@ -114,6 +114,9 @@ pub struct Kind {
 pub enum Role {
     Ours,
     Peer,
+    /// A broker's way of matching, made again here because the broker keeps it to itself. Not a peer to beat: its exact
+    /// filters are a `HashMap`, as the floor.
+    Copy,
     /// Knows exact filters only.
     Floor,
 }
@@ -132,7 +135,7 @@ pub const KINDS: [Kind; 7] = [
     Kind { name: "zenoh-keyexpr 1.10.2", key: "zenoh", role: Role::Peer, build: fill::<zenoh::Tree> },
     Kind { name: "quill-pubsub 0.1.0", key: "quill", role: Role::Peer, build: fill::<quill::Quill> },
     Kind { name: "mqtt-topic-engine 0.2.1", key: "topic-engine", role: Role::Peer, build: fill::<topic_engine::Tree> },
-    Kind { name: "mqtt5 0.49.0", key: "mqtt5", role: Role::Peer, build: fill::<mqtt5::Scan> },
+    Kind { name: "mqtt5 0.49.0 (copy)", key: "mqtt5", role: Role::Copy, build: fill::<mqtt5::Scan> },
 ];
 
 /// One subscription after the other: no peer has another way.

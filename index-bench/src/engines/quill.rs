@@ -1,4 +1,4 @@
-use quill_pubsub::{Pattern, Registry, Topic};
+use quill::{Pattern, Registry, Topic};
 
 use super::Matcher;
 

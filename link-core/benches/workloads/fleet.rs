@@ -11,8 +11,8 @@ const BRANDS: [(&str, &[&str]); 8] = [
     ("brisk", &["cargo"]),
 ];
 const REGIONS: [&str; 24] = [
-    "eu-de", "us-ca", "cn-gd", "eu-fr", "us-tx", "eu-uk", "cn-sh", "eu-it", "us-ny", "eu-es", "jp-13", "us-fl", "eu-nl",
-    "cn-bj", "eu-se", "eu-pl", "us-wa", "kr-11", "eu-no", "br-sp", "in-mh", "au-ns", "ca-on", "mx-mx",
+    "eu-de", "us-ca", "cn-gd", "eu-fr", "us-tx", "eu-uk", "cn-sh", "eu-it", "us-ny", "eu-es", "jp-13", "us-fl",
+    "eu-nl", "cn-bj", "eu-se", "eu-pl", "us-wa", "kr-11", "eu-no", "br-sp", "in-mh", "au-ns", "ca-on", "mx-mx",
 ];
 /// What each vehicle subscribes to, and what is published to it.
 const INBOX: [&str; 6] = ["cmd/lock", "cmd/climate", "cmd/charge", "cfg/set", "ota/offer", "route/push"];

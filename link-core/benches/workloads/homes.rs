@@ -2,8 +2,7 @@ use super::{Draw, Random, Texts, Workload, Zipf};
 
 const GROUPS: usize = 400;
 const DEVICES: usize = 8;
-const ROOMS: [&str; 10] =
-    ["kitchen", "living", "bed", "bath", "hall", "garage", "office", "garden", "attic", "cellar"];
+const ROOMS: [&str; 10] = ["kitchen", "living", "bed", "bath", "hall", "garage", "office", "garden", "attic", "cellar"];
 const SENSORS: [&str; 8] = ["temperature", "humidity", "power", "battery", "motion", "lux", "co2", "energy"];
 const COMPONENTS: [(&str, &str); 5] =
     [("sensor", "state"), ("light", "set"), ("switch", "set"), ("climate", "mode/set"), ("cover", "set")];
