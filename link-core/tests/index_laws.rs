@@ -220,7 +220,7 @@ fn run(seed: u64, ops: &[Op], words: &[&str]) {
 
     // In bulk it is the same.
     let pairs = world.now.pairs();
-    let mut built = FilterIndex::build(seed ^ 1, pairs.iter().map(|(filter, value)| (filter, *value)));
+    let built = FilterIndex::build(seed ^ 1, pairs.iter().map(|(filter, value)| (filter, *value)));
     assert_eq!(built.pairs(), pairs);
     assert_eq!(built.matches(&topics), world.now.matches(&topics));
     assert_eq!(built.snapshot().matches(Way::Batch(16), &topics), world.now.matches(&topics));
@@ -348,7 +348,7 @@ proptest! {
         asked in prop::collection::vec(small_filter(), 1..8),
     ) {
         let pairs: Vec<Pair> = filters.into_iter().zip(0..).collect();
-        let mut index = FilterIndex::build(1, pairs.clone());
+        let index = FilterIndex::build(1, pairs.clone());
         let oracle = Oracle::new(&pairs);
         let snapshot = index.snapshot();
         for asked in asked {

@@ -1,6 +1,9 @@
 //! The literals of the filters with wildcards, coded.
 
-use std::cell::Cell;
+use std::{cell::Cell, collections::BTreeMap};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use super::{
     grow::Editor,
@@ -66,30 +69,31 @@ impl<'a> Codes<'a> {
 }
 
 /// How many filters have each literal. Only the writer needs it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Uses {
-    /// By code; 0: the code is free.
-    uses: Vec<u32>,
-    free: Vec<u32>,
+    /// Of the codes that are used.
+    uses: HashMap<u32, u32, FixedState>,
+    free: FreeCodes,
 }
 
 impl Uses {
-    /// Counts the literals of a filter that comes, and numbers those that are new.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { uses: HashMap::with_hasher(FixedState::with_seed(seed)), free: FreeCodes::default() }
+    }
+
+    /// Counts the literals of a filter that comes, and gives codes to those that are new.
     pub(super) fn take(&mut self, dictionary: &mut Dictionary, key: &Key<'_>, touched: &mut dyn FnMut(Step)) {
         for level in (0..key.indexed()).filter(|&level| key.literal(level).is_some()) {
             let code = match dictionary.code(key, level) {
                 UNKNOWN => {
-                    let code = self.free.pop().unwrap_or(self.uses.len() as u32);
-                    if code as usize == self.uses.len() {
-                        self.uses.push(0);
-                    }
+                    let code = self.free.take();
                     let Dictionary { hasher, tree } = dictionary;
                     Editor { tree, context: hasher, touched }.insert(&hasher.level(key.level_text(level)), code);
                     code
                 }
                 code => code,
             };
-            self.uses[code as usize] += 1;
+            *self.uses.entry(code).or_default() += 1;
         }
     }
 
@@ -97,20 +101,76 @@ impl Uses {
     pub(super) fn give(&mut self, dictionary: &mut Dictionary, key: &Key<'_>, touched: &mut dyn FnMut(Step)) {
         for level in (0..key.indexed()).filter(|&level| key.literal(level).is_some()) {
             let code = dictionary.code(key, level);
-            let Some(uses) = self.uses.get_mut(code as usize) else { continue };
+            let Some(uses) = self.uses.get_mut(&code) else { continue };
             *uses -= 1;
             if *uses == 0 {
+                self.uses.remove(&code);
                 let Dictionary { hasher, tree } = dictionary;
                 Editor { tree, context: hasher, touched }.remove(&hasher.level(key.level_text(level)), &code);
-                self.free.push(code);
+                self.free.give(code);
             }
         }
-        if self.free.len() == self.uses.len() {
-            *self = Self::default();
+        if self.uses.len() < self.uses.capacity() / 4 {
+            self.uses.shrink_to(self.uses.len() * 2);
         }
     }
 
     pub(super) fn heap(&self) -> usize {
-        (self.uses.capacity() + self.free.capacity()) * size_of::<u32>()
+        self.uses.allocation_size() + self.free.runs.len() * 2 * size_of::<(u32, u32)>()
+    }
+}
+
+/// The codes that are not used: in runs, of which there are no more than codes that are used, and one.
+#[derive(Debug, Default)]
+struct FreeCodes {
+    /// By its first code the end of each run. None of them touches another one, or `next`.
+    runs: BTreeMap<u32, u32>,
+    /// All from here on are free.
+    next: u32,
+}
+
+impl FreeCodes {
+    fn take(&mut self) -> u32 {
+        let Some((code, end)) = self.runs.pop_first() else {
+            self.next += 1;
+            return self.next - 1;
+        };
+        if code + 1 < end {
+            self.runs.insert(code + 1, end);
+        }
+        code
+    }
+
+    fn give(&mut self, code: u32) {
+        let end = self.runs.remove(&(code + 1)).unwrap_or(code + 1);
+        let before = self.runs.range(..code).next_back().filter(|&(_, &end)| end == code);
+        let start = before.map_or(code, |(&start, _)| start);
+        if end == self.next {
+            self.runs.remove(&start);
+            self.next = start;
+        } else {
+            self.runs.insert(start, end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_codes_are_used_again_and_run_together() {
+        let mut free = FreeCodes::default();
+        assert_eq!((0..6).map(|_| free.take()).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        for code in [1, 3, 2] {
+            free.give(code);
+        }
+        assert_eq!(free.runs, BTreeMap::from([(1, 4)]));
+        assert_eq!([free.take(), free.take()], [1, 2]);
+        for code in [5, 4] {
+            free.give(code);
+        }
+        assert_eq!((free.runs.len(), free.next), (0, 3));
+        assert_eq!(free.take(), 3);
     }
 }

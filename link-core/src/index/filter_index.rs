@@ -33,13 +33,13 @@ impl<V: Value> FilterIndex<V> {
     /// `seed` goes into its hashes: peers choose the filters, so draw it at random where peers are real. Nothing depends
     /// on it but the time of a call, and the order of results.
     pub fn new(seed: u64) -> Self {
-        Self { copies: TwoCopies::new(Table::new(seed)), uses: Uses::default() }
+        Self { copies: TwoCopies::new(Table::new(seed)), uses: Uses::new(seed) }
     }
 
     /// An index of these pairs, some of which may be the same. Several times faster than to insert one after the other.
     pub fn build<F: Borrow<TopicFilter>>(seed: u64, pairs: impl IntoIterator<Item = (F, V)>) -> Self {
         let pairs = pairs.into_iter().map(|(filter, value)| (filter.borrow().clone(), value)).collect();
-        let mut uses = Uses::default();
+        let mut uses = Uses::new(seed);
         Self { copies: TwoCopies::new(Table::build(seed, pairs, &mut uses)), uses }
     }
 
@@ -86,7 +86,8 @@ impl<V: Value> FilterIndex<V> {
         nodes * self.copies.count() + leaves + self.copies.heap() + self.uses.heap()
     }
 
-    /// Shows all changes since the last time to the readers, at once. Costs the same whatever has changed.
+    /// Shows all changes since the last time to the readers, at once. Then the other copy of the nodes follows, which
+    /// takes time in proportion to what has changed.
     pub fn publish(&mut self) {
         self.copies.publish();
     }
@@ -207,6 +208,14 @@ impl<V: Value> Snapshot<V> {
     pub fn matches_batch<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
         matches.clear();
         self.table.search_batch(topics, matches);
+    }
+
+    /// As [`Reader::for_each_slice`].
+    pub fn for_each_slice(&self, topic: impl AsRef<str>, mut found: impl FnMut(&[V])) {
+        self.table.search(topic.as_ref(), |values| {
+            found(values);
+            true
+        });
     }
 
     /// Goes through all pairs, a part at a time.

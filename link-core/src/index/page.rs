@@ -12,18 +12,23 @@ use super::{
 /// Texts, each with its values: filters without wildcards, or levels. Shared: a change makes another page.
 ///
 /// ```text
-/// count  unit  several | fingerprints | places       | records
-/// u16    u8    u8      | u8 each      | u8 each,     | length of the text u16, number of values u32 (if several),
-///                      |              | in 2^unit    | text, values (aligned)
+/// count  unit  flags     | fingerprints | places       | records
+/// u32    u8    u8, 2 × 0 | u8 each      | u8 each,     | length of the text u16, number of values u32 (if several),
+///                        |              | in 2^unit    | text, values (aligned)
 /// ```
 ///
-/// The first part of a page of up to 30 texts is one cache line: a lookup reads that line and the record.
+/// The first part of a page of up to 28 texts is one cache line: a lookup reads that line and the record. Places of more
+/// than 200 texts, which have the same hash, are u32 each.
 ///
 /// `FLAT`: the texts are levels, which are told apart by nothing but the whole text.
 #[derive(Debug, Clone)]
 pub(super) struct Page<V, const FLAT: bool>(Arc<[u128]>, PhantomData<V>);
 
-const HEADER: usize = 4;
+const HEADER: usize = 8;
+/// In the flags: some text has several values.
+const SEVERAL: u8 = 1;
+/// In the flags: places are u32.
+const WIDE: u8 = 2;
 
 /// Of the bits that a node does not use to choose the page.
 #[inline]
@@ -62,7 +67,7 @@ impl<V: Value, const FLAT: bool> Page<V, FLAT> {
         let bytes = self.bytes();
         let length = usize::from(u16::from_le_bytes([bytes[place], bytes[place + 1]]));
         let start = place + text_start(bytes);
-        let count = if bytes[3] == 0 { 1 } else { read_u32(&bytes[place + 2..]) };
+        let count = if bytes[5] & SEVERAL == 0 { 1 } else { read_u32(&bytes[place + 2..]) };
         let values = (start + length).next_multiple_of(align_of::<V>());
         Entry {
             // It came in as text.
@@ -79,8 +84,7 @@ impl<V: Value, const FLAT: bool> Page<V, FLAT> {
     /// With their fingerprints.
     fn records(&self) -> impl Iterator<Item = (u8, Entry<'_, V>)> {
         let bytes = self.bytes();
-        let (count, unit) = (self.filters(), bytes[2]);
-        (HEADER..HEADER + count).map(move |at| (bytes[at], self.entry(usize::from(bytes[at + count]) << unit)))
+        (0..count(bytes)).map(move |at| (bytes[HEADER + at], self.entry(place(bytes, at))))
     }
 
     fn encode(entries: &[(u8, Entry<'_, V>)]) -> Self {
@@ -93,23 +97,28 @@ impl<V: Value, const FLAT: bool> Page<V, FLAT> {
             let text = text_start + entry.text.len();
             (text.next_multiple_of(align) + size_of_val(entry.values)).next_multiple_of(1 << unit)
         };
-        let head = HEADER + 2 * count;
+        let wide = count > MOST_NARROW;
+        let head = HEADER + count * if wide { 5 } else { 2 };
         let total = |unit: u8| {
             head.next_multiple_of(1 << unit) + entries.iter().map(|(_, entry)| size(unit, entry)).sum::<usize>()
         };
-        // Records begin where values may be.
+        // Records begin where values may be. Up to 200 of them always fit into 256 units of some size.
         let least = align.max(4).trailing_zeros() as u8;
-        let unit = (least..32).find(|&unit| total(unit) >> unit <= 256).unwrap_or(32);
+        let unit = (least..20).find(|&unit| wide || total(unit) >> unit <= 256).unwrap_or(20);
 
         let mut words = vec![0_u128; total(unit).div_ceil(size_of::<u128>())];
         let bytes = words.as_mut_bytes();
-        bytes[..2].copy_from_slice(&(count as u16).to_le_bytes());
-        bytes[2] = unit;
-        bytes[3] = u8::from(several);
+        put(bytes, 0, &(count as u32).to_le_bytes());
+        bytes[4] = unit;
+        bytes[5] = if several { SEVERAL } else { 0 } | if wide { WIDE } else { 0 };
         let mut place = head.next_multiple_of(1 << unit);
         for (at, (fingerprint, entry)) in entries.iter().enumerate() {
             bytes[HEADER + at] = *fingerprint;
-            bytes[HEADER + count + at] = (place >> unit) as u8;
+            if wide {
+                put(bytes, HEADER + count + 4 * at, &((place >> unit) as u32).to_le_bytes());
+            } else {
+                bytes[HEADER + count + at] = (place >> unit) as u8;
+            }
             put(bytes, place, &(entry.text.len() as u16).to_le_bytes());
             if several {
                 put(bytes, place + 2, &(entry.values.len() as u32).to_le_bytes());
@@ -139,15 +148,28 @@ impl<V: Value, const FLAT: bool> Page<V, FLAT> {
 /// Where the records with the fingerprint of a text begin.
 #[inline]
 fn candidates(bytes: &[u8], whole: u64) -> impl Iterator<Item = usize> {
-    let (count, unit) = (usize::from(u16::from_le_bytes([bytes[0], bytes[1]])), bytes[2]);
-    let (fingerprints, places) = bytes[HEADER..HEADER + 2 * count].split_at(count);
-    same_bytes(fingerprints, fingerprint(whole)).map(move |at| usize::from(places[at]) << unit)
+    let fingerprints = &bytes[HEADER..HEADER + count(bytes)];
+    same_bytes(fingerprints, fingerprint(whole)).map(move |at| place(bytes, at))
+}
+
+#[inline]
+fn count(bytes: &[u8]) -> usize {
+    read_u32(bytes)
+}
+
+/// Where a record begins.
+#[inline]
+fn place(bytes: &[u8], at: usize) -> usize {
+    let places = HEADER + count(bytes);
+    let place =
+        if bytes[5] & WIDE == 0 { usize::from(bytes[places + at]) } else { read_u32(&bytes[places + 4 * at..]) };
+    place << bytes[4]
 }
 
 /// Where the text begins in a record.
 #[inline]
 fn text_start(bytes: &[u8]) -> usize {
-    if bytes[3] == 0 { 2 } else { 6 }
+    if bytes[5] & SEVERAL == 0 { 2 } else { 6 }
 }
 
 #[inline]
@@ -188,8 +210,7 @@ impl<V: Value, const FLAT: bool> Leaf for Page<V, FLAT> {
     }
 
     fn filters(&self) -> usize {
-        let bytes = self.bytes();
-        usize::from(u16::from_le_bytes([bytes[0], bytes[1]]))
+        count(self.bytes())
     }
 
     fn insert(&mut self, _: &Hasher, key: &Key<'_>, value: V) -> bool {
@@ -224,3 +245,5 @@ impl<V: Value, const FLAT: bool> Leaf for Page<V, FLAT> {
 
 /// The least weight of a text: the first part of a page stays within two cache lines.
 const RECORD: usize = 40;
+/// So many texts have places of one byte, at most.
+const MOST_NARROW: usize = 200;

@@ -182,3 +182,21 @@ fn a_long_filter_is_not_copied_for_each_value() {
     assert!((0..5_000_u32).all(|value| index.insert(&filter, value)));
     assert!(index.memory_usage() < 120_000, "{}", index.memory_usage());
 }
+
+#[test]
+fn texts_of_one_hash_are_told_apart() {
+    POOR_HASHES.set(true);
+    for end in ["", "/+"] {
+        let filters: Vec<_> = (0..600).map(|n| TopicFilter::new(format!("dev-{n:03}{end}")).unwrap()).collect();
+        let mut index = FilterIndex::new(1);
+        assert!(filters.iter().zip(0..).all(|(filter, value)| index.insert(filter, value)));
+        for (value, filter) in filters.iter().enumerate() {
+            let mut found = Vec::new();
+            index.for_each_match(filter.as_str().replace('+', "x"), |&value| found.push(value));
+            assert_eq!(found, [value as u32], "{filter}");
+        }
+        assert!(filters.iter().zip(0..).all(|(filter, value)| index.remove(filter, &value)));
+        assert_eq!(index.len(), 0);
+    }
+    POOR_HASHES.set(false);
+}
