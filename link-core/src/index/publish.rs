@@ -128,12 +128,13 @@ impl<T: Follow<S>, S> TwoCopies<T, S> {
         self.catch_up();
     }
 
-    /// Brings the back copy up to the published one. `false` if that takes a new copy: because a reader is still at work
-    /// in it, or because there is too much to do.
+    /// Brings the back copy up to the published one. `false` if that takes a new copy, because a reader is still at work
+    /// in it.
+    ///
+    /// Asks once whether that is so: the answer may change at any time.
     fn catch_up(&mut self) -> bool {
-        let (Some(back), Some(front)) = (Arc::get_mut(&mut self.back), &self.front) else {
-            return Arc::get_mut(&mut self.back).is_some();
-        };
+        let Some(back) = Arc::get_mut(&mut self.back) else { return false };
+        let Some(front) = &self.front else { return true };
         match std::mem::replace(&mut self.missing, Steps::NONE) {
             Steps::These(steps) if steps.is_empty() => {}
             Steps::These(steps) => back.follow(&front.copy, steps),

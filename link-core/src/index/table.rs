@@ -148,6 +148,9 @@ impl<V: Value> Table<V> {
 
     #[inline]
     fn search_wild(&self, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        if self.wild.is_empty() {
+            return true;
+        }
         let codes = Codes::new(&self.dictionary, key);
         self.wild.search(key, &mut |block: &Block<V>| block.search(&codes, found))
     }

@@ -104,6 +104,11 @@ impl<L> Tree<L> {
         &self.nodes[node as usize]
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.node(TOP).rest, Slot::Empty)
+    }
+
     pub(super) fn slot(&self, place: Place) -> &Slot<L> {
         self.node(place.node).slot(place.child)
     }

@@ -238,12 +238,6 @@ impl<V: Value> Block<V> {
         slots.into_iter().map(|slot| self.entry(slot))
     }
 
-    /// Reads what a search reads first, for nothing but to have it near.
-    #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        self.words()[0]
-    }
-
     /// Where a filter is, or where it would have to be.
     fn find(&self, text: &str) -> Result<usize, usize> {
         let mut low = 0;
@@ -389,8 +383,8 @@ impl<V: Value> Leaf for Block<V> {
     type Value = V;
     type Context = Dictionary;
 
-    const FULL: usize = 512 * FILTER;
-    const USUAL: usize = 256 * FILTER;
+    const FULL: usize = 1024 * FILTER;
+    const USUAL: usize = 400 * FILTER;
 
     fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {
         let mut spare = Vec::new();
