@@ -140,11 +140,7 @@ impl Writer {
                 200..300 => self.pictures.push((self.index.snapshot(), self.state.clone())),
                 300..600 if self.readers.len() < READERS => self.start_reader(),
                 600 => self.many(),
-                _ => {
-                    let pair = any_pair(&mut self.random);
-                    let there = self.state.contains(&pair);
-                    self.set(pair, !there);
-                }
+                _ => self.toggle(),
             }
             step();
         }
@@ -157,6 +153,12 @@ impl Writer {
         for filter in &FILTERS[site] {
             self.set((filter.clone(), value), there);
         }
+    }
+
+    fn toggle(&mut self) {
+        let pair = any_pair(&mut self.random);
+        let there = self.state.contains(&pair);
+        self.set(pair, !there);
     }
 
     /// More changes than the index writes down.
@@ -178,11 +180,14 @@ impl Writer {
         assert_eq!(self.index.has_pending(), self.read && self.changed);
     }
 
-    /// Gives the state a stamp of its own.
+    /// Gives the state a stamp of its own, which is not always the last change.
     fn stamp(&mut self) -> u32 {
         let stamp = self.truth.states.lock().unwrap().len() as u32;
         self.set((EVERYTHING.clone(), STAMP | (stamp - 1)), false);
         self.set((EVERYTHING.clone(), STAMP | stamp), true);
+        for _ in 0..self.random.gen_range(0..3) {
+            self.toggle();
+        }
         self.truth.states.lock().unwrap().push(Arc::new(self.state.clone()));
         stamp
     }

@@ -7,17 +7,18 @@ use loom::sync::Mutex;
 
 /// Counts its holders, as the one of the standard library does.
 #[derive(Debug)]
-pub struct Arc<T>(loom::sync::Arc<T>);
+pub struct Arc<T>(Option<loom::sync::Arc<T>>);
 
 impl<T> Arc<T> {
     pub fn new(value: T) -> Self {
-        Self(loom::sync::Arc::new(value))
+        Self(Some(loom::sync::Arc::new(value)))
     }
 
     pub fn get_mut(this: &mut Self) -> Option<&mut T> {
+        let counted = this.0.as_mut()?;
         // loom takes `get_mut` for independent of `clone`, and would not try both orders of the two; this it does.
-        loom::sync::Arc::strong_count(&this.0);
-        loom::sync::Arc::get_mut(&mut this.0)
+        loom::sync::Arc::strong_count(counted);
+        loom::sync::Arc::get_mut(counted)
     }
 }
 
@@ -40,7 +41,16 @@ impl<T> Deref for Arc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        self.0.as_ref().expect("only taken when dropped")
+    }
+}
+
+impl<T> Drop for Arc<T> {
+    /// When a model has failed its threads are dropped outside of it, where loom can't count.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(self.0.take());
+        }
     }
 }
 
