@@ -17,7 +17,7 @@ use crate::lines;
 /// *5a/N/+  adds 2^5 filters, with a number for N     %5a/N/+  takes them out
 /// !        publishes                                 ?a/b     asks which values match a topic
 /// s        takes pictures of both ends               ~a/#     asks about covering and intersecting
-/// x        drops the oldest                          .        compares all there is
+/// x        drops the oldest                          .        compares all, with all topics so far in one batch
 /// ```
 pub fn index_ops(data: &[u8]) {
     let mut world = World::new();
@@ -76,7 +76,6 @@ impl World {
                     self.ask(&topic);
                     self.topics.truncate(36);
                     self.topics.push(topic);
-                    self.ask_all();
                 }
             }
             Some(b'~') => filter(1).iter().for_each(|filter| self.relate(filter)),
@@ -156,7 +155,8 @@ impl World {
         }
     }
 
-    fn compare(&self) {
+    fn compare(&mut self) {
+        self.ask_all();
         assert_eq!(once(self.index.iter()), self.now);
         assert_eq!(self.reader.len(), self.published.len());
         for (snapshot, set) in &self.snapshots {
