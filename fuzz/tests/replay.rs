@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-fn replay(name: &str, target: fn(&[u8]), alphabet: &[&[u8]]) {
+fn replay(name: &str, target: fn(&[u8]), alphabet: &[&[u8]], rounds: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -12,7 +12,7 @@ fn replay(name: &str, target: fn(&[u8]), alphabet: &[&[u8]]) {
     corpus.iter().for_each(|input| target(input));
 
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..4_000 {
+    for _ in 0..rounds {
         let words = random.below(40);
         target(&(0..words).flat_map(|_| alphabet[random.below(alphabet.len())]).copied().collect::<Vec<_>>());
 
@@ -47,17 +47,48 @@ const TEXT: [&[u8]; 12] = [b"/", b"/", b"/", b"+", b"#", b"a", b"b", b"$", b"\n"
 
 #[test]
 fn topic_match() {
-    replay("topic_match", fuzz::topic_match, &TEXT);
+    replay("topic_match", fuzz::topic_match, &TEXT, 4_000);
 }
 
 #[test]
 fn filter_intersect() {
-    replay("filter_intersect", fuzz::filter_intersect, &TEXT);
+    replay("filter_intersect", fuzz::filter_intersect, &TEXT, 4_000);
 }
 
 #[test]
 fn frame_decode() {
     let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
     let alphabet: Vec<&[u8]> = bytes.iter().map(|byte| byte.as_slice()).collect();
-    replay("frame_decode", fuzz::frame_decode, &alphabet);
+    replay("frame_decode", fuzz::frame_decode, &alphabet, 4_000);
+}
+
+#[test]
+fn index_ops() {
+    let lines: [&[u8]; 24] = [
+        b"\n+1a/b",
+        b"\n+2+/#",
+        b"\n+3#",
+        b"\n+1",
+        b"\n-1",
+        b"\n-2a/b",
+        b"\n*6",
+        b"\n*7a/N/+",
+        b"\n*8N/b",
+        b"\n%7a/N/+",
+        b"\n%8N/b",
+        b"\n=7a/+",
+        b"\n_7a/+",
+        b"\n!",
+        b"\n!",
+        b"\ns",
+        b"\nx",
+        b"\n?a/b",
+        b"\n?",
+        b"\n~a/+",
+        b"\n~",
+        b"\n.",
+        b"N",
+        b"0",
+    ];
+    replay("index_ops", fuzz::index_ops, &[&TEXT[..], &lines[..]].concat(), 400);
 }

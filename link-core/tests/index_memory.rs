@@ -55,7 +55,7 @@ impl Kind {
             }
             Self::Values => {
                 let of = random.below(40);
-                if of % 2 == 0 { format!("hot/{of}") } else { format!("hot/{of}/+") }
+                if of.is_multiple_of(2) { format!("hot/{of}") } else { format!("hot/{of}/+") }
             }
             Self::Mixed => match random.below(10) {
                 0..4 => Self::Exact.filter(random, number),
@@ -64,7 +64,7 @@ impl Kind {
                 8 => Self::Values.filter(random, number),
                 _ => {
                     let depth = 5 + random.below(55);
-                    format!("{}dev-{number}{}", "deep/".repeat(depth), if number % 2 == 0 { "/#" } else { "" })
+                    format!("{}dev-{number}{}", "deep/".repeat(depth), if number.is_multiple_of(2) { "/#" } else { "" })
                 }
             },
         }
@@ -78,7 +78,7 @@ fn rounds(kind: Kind, rounds: usize) {
     let mut index = FilterIndex::new(1);
     let reader = index.reader();
     for round in 0..rounds {
-        let grows = round * 10 / rounds % 2 == 0;
+        let grows = (round * 10 / rounds).is_multiple_of(2);
         if random.chance(if grows { 75 } else { 35 }) || live.is_empty() {
             let pair = (filter(kind.filter(&mut random, round)), random.below(2_000) as u32);
             if index.insert(&pair.0, pair.1) {

@@ -632,7 +632,7 @@ fn values_in_every_order(text: &str, count: u32) {
             assert!(!index.insert(filter, *value));
         }
         let with = |values: &[u32]| sorted(values.iter().copied().chain(beside.matches(&of).then_some(NOBODY)));
-        assert_eq!(index.matches(&[of.clone()])[0], with(&values), "{count} values of {text}");
+        assert_eq!(index.matches(std::slice::from_ref(&of))[0], with(&values), "{count} values of {text}");
         let snapshot = index.snapshot();
         index.publish();
         assert_eq!((reader.len(), snapshot.len()), (count as usize + 1, count as usize + 1));
@@ -643,7 +643,7 @@ fn values_in_every_order(text: &str, count: u32) {
             assert!(!index.contains(filter, value));
             let left = sorted(pairs[at + 1..].iter().map(|(_, value)| *value));
             if left.len() < 10 || at % 50 == 0 {
-                assert_eq!(index.matches(&[of.clone()])[0], with(&left), "{text} after {at} of {count}");
+                assert_eq!(index.matches(std::slice::from_ref(&of))[0], with(&left), "{text} after {at} of {count}");
             }
         }
         index.publish();

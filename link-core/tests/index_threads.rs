@@ -140,7 +140,7 @@ fn readers_see_whole_states_in_order() {
                 assert!(index.remove(&filters[place], &value(state, place)));
             }
             let n = random.below(noise);
-            let text = if n % 2 == 0 { format!("noise/{n}") } else { format!("noise/{n}/+") };
+            let text = if n.is_multiple_of(2) { format!("noise/{n}") } else { format!("noise/{n}/+") };
             assert!(index.remove(&filter(&text), &1));
             assert!(index.insert(&filter(&text), 1));
             state += 1;

@@ -1,0 +1,10 @@
+//! Runs [`fuzz::index_ops`]: under cargo-fuzz on what libFuzzer makes up, else on the files that are named.
+#![cfg_attr(fuzzing, no_main)]
+
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::index_ops(data));
+
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    fuzz::replay(fuzz::index_ops)
+}
