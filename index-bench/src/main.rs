@@ -15,6 +15,7 @@ mod measure;
 mod memory;
 mod report;
 mod suite;
+mod svg;
 #[path = "../../link-core/benches/workloads/mod.rs"]
 mod workloads;
 
@@ -36,7 +37,7 @@ struct Args {
     /// A tenth of the filters, and fewer and shorter rounds.
     #[arg(long)]
     quick: bool,
-    /// Some parts only: W1, W2 (with W2z), W3, W4, W5, fleet, homes, presence, growth.
+    /// Some parts only: W1, W2 (with W2z), W3, W4, W5, fleet, fleet10 (ten times the filters), homes, presence, growth.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Other crates: all, none, or some of hashmap, rmqtt, zenoh, quill, topic-engine, mqtt5.
@@ -45,6 +46,9 @@ struct Args {
     /// Writes the JSON to this file.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Draws index-rates.svg and index-growth.svg into this folder.
+    #[arg(long)]
+    plot: Option<PathBuf>,
     /// Room for all engines of a workload together, in GB. Those that don't fit are left out, and named.
     #[arg(long, default_value_t = 10.0)]
     memory: f64,
@@ -52,6 +56,9 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     readers: usize,
 }
+
+/// Makes a workload, a number of times smaller than in full.
+type Make = fn(usize) -> Workload;
 
 fn main() {
     let args = Args::parse();
@@ -74,13 +81,14 @@ fn main() {
         thresholds: Vec::new(),
     };
     let scale = if args.quick { 10 } else { 1 };
-    let suites: [(&str, fn(usize) -> Workload); 6] = [
+    let suites: [(&str, Make); 7] = [
         ("W1", |scale| workloads::w1(1_000_000 / scale, 200_000, 1)),
         ("W2", |scale| workloads::w2(1_000_000 / scale, 200_000, 2)),
         ("W3", |scale| workloads::w3(100_000 / scale, 100_000, 3)),
         ("W4", |scale| workloads::w4(100_000 / scale, 100_000, 4)),
         ("homes", |scale| workloads::homes(1_000_000 / scale, 200_000, 6)),
-        ("fleet", |scale| workloads::fleet(10_000_000 / scale, 200_000, 7)),
+        ("fleet", |scale| workloads::fleet("fleet", 1_000_000 / scale, 200_000, 7)),
+        ("fleet10", |scale| workloads::fleet("fleet10", 10_000_000 / scale, 200_000, 7)),
     ];
     for (name, make) in suites.into_iter().filter(|(name, _)| args.does(name)) {
         eprintln!("{name}: making filters and topics");
@@ -103,6 +111,9 @@ fn main() {
     let json = serde_json::to_string_pretty(&report).unwrap();
     if let Some(path) = &args.out {
         fs::write(path, &json).unwrap();
+    }
+    if let Some(folder) = &args.plot {
+        svg::write(&report, folder).unwrap();
     }
     if args.json {
         eprintln!("\n{report}");

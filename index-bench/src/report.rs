@@ -223,7 +223,8 @@ impl Display for Report {
             writeln!(f, "  {:<24} {alone}  {paced}  {unpaced}  {writes}", row.engine)?;
         }
         if !self.thresholds.is_empty() {
-            writeln!(f, "\nthreshold                                      wanted      found")?;
+            let note = if self.quick { " (of the full size; this run was smaller)" } else { "" };
+            writeln!(f, "\nthreshold                                      wanted      found{note}")?;
         }
         for row in &self.thresholds {
             let holds = if row.holds { "holds" } else { "MISSED" };

@@ -3,6 +3,8 @@
 //! Every engine takes filters and topics as text, as they come off a connection: what its interface wants them parsed
 //! or split into is part of its time.
 
+#[cfg(test)]
+mod differences;
 mod hash_map;
 mod mqtt5;
 mod ours;

@@ -33,7 +33,7 @@ const SERVICES: [&str; 8] = [
 /// Vehicles as `brand/model/region/vin/...`: brands, models and regions are as skewed as those of real fleets. A
 /// vehicle subscribes to its six inboxes; the owner's phone of every second one follows it by `.../vin/#`; one filter
 /// in 20,000 is a service that watches many vehicles.
-pub fn fleet(filters: usize, topics: usize, seed: u64) -> Workload {
+pub fn fleet(name: &'static str, filters: usize, topics: usize, seed: u64) -> Workload {
     let mut random = Random::new(seed);
     let mut vehicles = Vec::new();
     let mut all = Texts::default();
@@ -60,7 +60,7 @@ pub fn fleet(filters: usize, topics: usize, seed: u64) -> Workload {
     let count = filters;
     let shuffled = all.shuffled(&mut random);
     let filters = shuffled.iter().take(count).collect();
-    Workload { name: "fleet", filters, draws: vec![Draw { name: "fleet", topics: drawn }] }
+    Workload { name, filters, draws: vec![Draw { name, topics: drawn }] }
 }
 
 /// Brand, model, region, serial number.
