@@ -5,12 +5,12 @@
 //!
 //! | Name | Filters | Topics |
 //! |---|---|---|
-//! | [`w1`] | exact, one per device and metric | uniform, one in twenty is nobody's |
-//! | [`w2`] | 5 to 7 levels, 20 % with wildcards | uniform (about 61 matches of 1,000,000), and Zipf |
-//! | [`w3`] | 10 levels over 8 tokens, half the levels are `+` | uniform (about 503 matches of 100,000) |
-//! | [`w4`] | 10 filters of 100 values for each of 100 topics, W2 behind | those topics: 1,000 matches each |
-//! | [`fleet`] | vehicles with skewed brands, models and regions | vehicles, as skewed |
-//! | [`homes`] | Sparkplug B plants and Home Assistant homes | their nodes and devices |
+//! | [`w1()`] | exact, one per device and metric | uniform, one in twenty is nobody's |
+//! | [`w2()`] | 5 to 7 levels, 20 % with wildcards | uniform (about 61 matches of 1,000,000), and Zipf |
+//! | [`w3()`] | 10 levels over 8 tokens, half the levels are `+` | uniform (about 503 matches of 100,000) |
+//! | [`w4()`] | 10 filters of 100 values for each of 100 topics, W2 behind | those topics: 1,000 matches each |
+//! | [`fleet()`] | vehicles with skewed brands, models and regions | vehicles, as skewed |
+//! | [`homes()`] | Sparkplug B plants and Home Assistant homes | their nodes and devices |
 
 mod fleet;
 mod homes;

@@ -6,7 +6,7 @@ const HOT: usize = 100;
 const VALUES: usize = 100;
 
 /// A hundred topics with exactly 1,000 matches each, from ten different filters of a hundred values each, and
-/// `others` filters of [`w2`] that match none of them.
+/// `others` filters of [`w2()`] that match none of them.
 pub fn w4(others: usize, topics: usize, seed: u64) -> Workload {
     let mut random = Random::new(seed);
     let mut all = w2(others, 0, seed).filters;
