@@ -6,17 +6,15 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::{
-    grow::Editor,
+    hashed::{Edit, Hashed, Space, Step},
     key::{Hasher, INDEXED, Key},
-    page::Page,
-    tree::{Step, Tree},
 };
 
 /// Codes for literals: filters are compared by them, so that a literal is compared as text once per topic.
 #[derive(Debug, Clone)]
 pub(super) struct Dictionary {
     pub(super) hasher: Hasher,
-    pub(super) tree: Tree<Page<u32, true>>,
+    pub(super) literals: Hashed<u32>,
 }
 
 /// The code of no literal.
@@ -24,15 +22,13 @@ pub(super) const UNKNOWN: u32 = u32::MAX;
 
 impl Dictionary {
     pub(super) fn new(seed: u64) -> Self {
-        Self { hasher: Hasher::new(seed), tree: Tree::new() }
+        Self { hasher: Hasher::new(seed), literals: Hashed::new() }
     }
 
     /// The code of an indexed level.
     #[inline]
     pub(super) fn code(&self, key: &Key<'_>, level: usize) -> u32 {
-        let whole = key.hash(level);
-        let code = self.tree.find_text(whole).and_then(|page| page.find(whole, key.level(level)));
-        code.and_then(|code| code.first().copied()).unwrap_or(UNKNOWN)
+        self.literals.first(key.hash(level), key.level(level)).unwrap_or(UNKNOWN)
     }
 }
 
@@ -74,11 +70,16 @@ pub(super) struct Uses {
     /// Of the codes that are used.
     uses: HashMap<u32, u32, FixedState>,
     free: FreeCodes,
+    space: Space,
 }
 
 impl Uses {
     pub(super) fn new(seed: u64) -> Self {
-        Self { uses: HashMap::with_hasher(FixedState::with_seed(seed)), free: FreeCodes::default() }
+        Self {
+            uses: HashMap::with_hasher(FixedState::with_seed(seed)),
+            free: FreeCodes::default(),
+            space: Space::default(),
+        }
     }
 
     /// Counts the literals of a filter that comes, and gives codes to those that are new.
@@ -87,8 +88,10 @@ impl Uses {
             let code = match dictionary.code(key, level) {
                 UNKNOWN => {
                     let code = self.free.take();
-                    let Dictionary { hasher, tree } = dictionary;
-                    Editor { tree, context: hasher, touched }.insert(&hasher.level(key.level_text(level)), code);
+                    let Dictionary { hasher, literals } = dictionary;
+                    let hash_of = &|text: &str| hasher.text(text);
+                    let mut edit = Edit { hashed: literals, space: &mut self.space, hash_of, touched };
+                    edit.insert(key.hash(level), key.level_text(level), code);
                     code
                 }
                 code => code,
@@ -105,8 +108,10 @@ impl Uses {
             *uses -= 1;
             if *uses == 0 {
                 self.uses.remove(&code);
-                let Dictionary { hasher, tree } = dictionary;
-                Editor { tree, context: hasher, touched }.remove(&hasher.level(key.level_text(level)), &code);
+                let Dictionary { hasher, literals } = dictionary;
+                let hash_of = &|text: &str| hasher.text(text);
+                let mut edit = Edit { hashed: literals, space: &mut self.space, hash_of, touched };
+                edit.remove(key.hash(level), key.level_text(level), &code);
                 self.free.give(code);
             }
         }
@@ -116,7 +121,8 @@ impl Uses {
     }
 
     pub(super) fn heap(&self) -> usize {
-        self.uses.allocation_size() + self.free.runs.len() * 2 * size_of::<(u32, u32)>()
+        let free = self.free.runs.len() * 2 * size_of::<(u32, u32)>();
+        self.uses.allocation_size() + free + self.space.heap()
     }
 }
 

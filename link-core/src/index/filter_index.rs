@@ -5,10 +5,9 @@ use bytestring::ByteString;
 use super::{
     Matches, Value,
     cell::{Arc, Published},
-    dictionary::Uses,
     publish::TwoCopies,
     scan::{Relation, Scan},
-    table::{Step, Table},
+    table::{Books, Step, Table},
 };
 use crate::topic::TopicFilter;
 
@@ -24,7 +23,7 @@ use crate::topic::TopicFilter;
 /// docs/index.md for the whole table.
 pub struct FilterIndex<V> {
     copies: TwoCopies<Table<V>, Step>,
-    uses: Uses,
+    books: Books,
 }
 
 impl<V: Value> FilterIndex<V> {
@@ -33,14 +32,14 @@ impl<V: Value> FilterIndex<V> {
     /// `seed` goes into its hashes: peers choose the filters, so draw it at random where peers are real. Nothing depends
     /// on it but the time of a call, and the order of results.
     pub fn new(seed: u64) -> Self {
-        Self { copies: TwoCopies::new(Table::new(seed)), uses: Uses::new(seed) }
+        Self { copies: TwoCopies::new(Table::new(seed)), books: Books::new(seed) }
     }
 
     /// An index of these pairs, some of which may be the same. Several times faster than to insert one after the other.
     pub fn build<F: Borrow<TopicFilter>>(seed: u64, pairs: impl IntoIterator<Item = (F, V)>) -> Self {
         let pairs = pairs.into_iter().map(|(filter, value)| (filter.borrow().clone(), value)).collect();
-        let mut uses = Uses::new(seed);
-        Self { copies: TwoCopies::new(Table::build(seed, pairs, &mut uses)), uses }
+        let mut books = Books::new(seed);
+        Self { copies: TwoCopies::new(Table::build(seed, pairs, &mut books)), books }
     }
 
     /// Adds a pair. `false` if it was there.
@@ -48,8 +47,8 @@ impl<V: Value> FilterIndex<V> {
         if self.contains(filter, &value) {
             return false;
         }
-        let Self { copies, uses } = self;
-        copies.edit(|table, touched| table.insert(filter, value, uses, touched));
+        let Self { copies, books } = self;
+        copies.edit(|table, touched| table.insert(filter, value, books, touched));
         true
     }
 
@@ -58,8 +57,8 @@ impl<V: Value> FilterIndex<V> {
         if !self.contains(filter, value) {
             return false;
         }
-        let Self { copies, uses } = self;
-        copies.edit(|table, touched| table.remove(filter, value, uses, touched));
+        let Self { copies, books } = self;
+        copies.edit(|table, touched| table.remove(filter, value, books, touched));
         true
     }
 
@@ -83,7 +82,7 @@ impl<V: Value> FilterIndex<V> {
     /// Leaves that only snapshots and readers still hold don't count.
     pub fn memory_usage(&self) -> usize {
         let (nodes, leaves) = self.table().heap();
-        nodes * self.copies.count() + leaves + self.copies.heap() + self.uses.heap()
+        nodes * self.copies.count() + leaves + self.copies.heap() + self.books.heap()
     }
 
     /// Shows all changes since the last time to the readers, at once. Then the other copy of the nodes follows, which

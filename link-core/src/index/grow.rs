@@ -139,7 +139,6 @@ impl<'a, L: Leaf> Editor<'a, L> {
             [] => return Err(entries),
             [entry] if size_of_val(entry.values) < usual::<L>(By::Value, entry.text) => return Err(entries),
             [_] => By::Value,
-            _ if L::FLAT => By::Text(0),
             _ => self.choose(&entries),
         };
         // The same hash would put all of them into one child again.
@@ -340,7 +339,7 @@ impl<'a, L: Leaf> Editor<'a, L> {
     }
 
     fn key<'t>(&self, text: &'t str) -> Key<'t> {
-        if L::FLAT { self.hasher().level(text) } else { self.hasher().filter(text) }
+        self.hasher().filter(text)
     }
 
     /// A leaf, if there is anything to put into it.

@@ -39,9 +39,10 @@ impl Hasher {
         self.key::<true>(pattern)
     }
 
-    /// The key of a level, which has one.
-    pub(super) fn level<'a>(&self, text: &'a str) -> Key<'a> {
-        Key { text, whole: self.bytes(text.as_bytes()), ..Key::EMPTY }
+    /// The hash of a text as a whole: of a filter without wildcards, or of a level.
+    #[inline]
+    pub(super) fn text(&self, text: &str) -> u64 {
+        self.bytes(text.as_bytes())
     }
 
     pub(super) fn value<V: Hash>(&self, value: &V) -> u64 {
@@ -134,6 +135,12 @@ impl<'a> Key<'a> {
     #[inline]
     pub(super) fn hash(&self, level: usize) -> u64 {
         self.hashes[level % INDEXED]
+    }
+
+    /// Where an indexed level begins, or would behind the last one.
+    #[inline]
+    pub(super) fn start(&self, level: usize) -> usize {
+        self.starts[level] as usize
     }
 
     /// The text of an indexed level.

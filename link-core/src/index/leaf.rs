@@ -32,8 +32,6 @@ pub(super) trait Leaf: Clone {
     const FULL: usize;
     /// The weight of most leaves.
     const USUAL: usize;
-    /// Whether the texts are no filters, but levels.
-    const FLAT: bool = false;
 
     /// A leaf of these filters. One that is there several times gets the values of all.
     fn build(context: &Self::Context, entries: Vec<Entry<'_, Self::Value>>) -> Self;

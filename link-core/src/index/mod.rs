@@ -95,12 +95,13 @@ mod cell;
 mod dictionary;
 mod filter_index;
 mod grow;
+mod hashed;
 mod key;
 mod leaf;
 mod matches;
-mod page;
 mod publish;
 mod scan;
+mod shapes;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,35 +1,52 @@
-//! Both trees, and every question to them.
+//! One copy of everything, and every question to it.
 
 use super::{
     Matches,
     block::Block,
     dictionary::{Codes, Dictionary, Uses},
     grow::Editor,
+    hashed::{self, Candidates, Edit, Hashed, SIDE_BY_SIDE, Space, same},
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
-    page::Page,
     publish::Follow,
-    tree::{self, Found, Slot, Tree},
+    shapes::{Census, Shape, Shapes},
+    tree::{self, Side, Tree, Walk},
 };
 use crate::topic::TopicFilter;
 
-/// Filters without wildcards in one tree, those with in another.
+/// Filters by their kinds.
 #[derive(Debug, Clone)]
 pub(super) struct Table<V> {
-    pub(super) exact: Tree<Page<V, false>>,
+    /// Those without wildcards, by the hash of the whole text.
+    pub(super) exact: Hashed<V>,
+    /// Those with wildcards in places where many filters have them, by the hash of the other levels.
+    pub(super) shaped: Hashed<V>,
+    pub(super) shapes: Shapes,
+    /// All others.
     pub(super) wild: Tree<Block<V>>,
-    /// Of the filters with wildcards.
+    /// Of `wild`.
     pub(super) dictionary: Dictionary,
     /// Number of pairs.
     len: usize,
 }
 
+/// What only the writer needs to know.
+#[derive(Debug)]
+pub(super) struct Books {
+    exact: Space,
+    shaped: Space,
+    census: Census,
+    uses: Uses,
+}
+
 /// What a change has touched.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
-    Exact(tree::Step),
+    Exact(hashed::Step),
+    Shaped(hashed::Step),
+    Shapes,
     Wild(tree::Step),
-    Literal(tree::Step),
+    Literal(hashed::Step),
 }
 
 impl<V: Value> Follow<Step> for Table<V> {
@@ -37,8 +54,10 @@ impl<V: Value> Follow<Step> for Table<V> {
         for step in steps {
             match step {
                 Step::Exact(step) => self.exact.follow(&newest.exact, step),
+                Step::Shaped(step) => self.shaped.follow(&newest.shaped, step),
+                Step::Shapes => self.shapes.clone_from(&newest.shapes),
                 Step::Wild(step) => self.wild.follow(&newest.wild, step),
-                Step::Literal(step) => self.dictionary.tree.follow(&newest.dictionary.tree, step),
+                Step::Literal(step) => self.dictionary.literals.follow(&newest.dictionary.literals, step),
             }
         }
         self.len = newest.len;
@@ -49,9 +68,27 @@ impl<V: Value> Follow<Step> for Table<V> {
     }
 }
 
-impl<V> Table<V> {
+impl Books {
     pub(super) fn new(seed: u64) -> Self {
-        Self { exact: Tree::new(), wild: Tree::new(), dictionary: Dictionary::new(seed), len: 0 }
+        Self { exact: Space::default(), shaped: Space::default(), census: Census::default(), uses: Uses::new(seed) }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap(&self) -> usize {
+        self.exact.heap() + self.shaped.heap() + self.census.heap() + self.uses.heap()
+    }
+}
+
+impl<V: Value> Table<V> {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            exact: Hashed::new(),
+            shaped: Hashed::new(),
+            shapes: Shapes::new(),
+            wild: Tree::new(),
+            dictionary: Dictionary::new(seed),
+            len: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,14 +98,11 @@ impl<V> Table<V> {
     pub(super) fn hasher(&self) -> &Hasher {
         &self.dictionary.hasher
     }
-}
 
-impl<V: Value> Table<V> {
     /// A table of these pairs, of which some may be the same.
-    pub(super) fn build(seed: u64, mut pairs: Vec<(TopicFilter, V)>, uses: &mut Uses) -> Self {
+    pub(super) fn build(seed: u64, pairs: Vec<(TopicFilter, V)>, books: &mut Books) -> Self {
         let mut table = Self::new(seed);
-        // What is alike lies together afterwards; the order is nobody's business.
-        pairs.sort_by_cached_key(|(filter, value)| (table.hasher().filter(filter.pattern()).whole, *value));
+        let hasher = table.hasher().clone();
         let (mut exact, mut wild) = (Vec::new(), Vec::new());
         for (filter, value) in &pairs {
             let entries = if filter.is_wildcard() { &mut wild } else { &mut exact };
@@ -77,58 +111,104 @@ impl<V: Value> Table<V> {
         let (mut exact_values, mut wild_values) = (Vec::new(), Vec::new());
         let (exact, wild) = (group(exact, &mut exact_values), group(wild, &mut wild_values));
         table.len = exact.iter().chain(&wild).map(|entry| entry.values.len()).sum();
-        let hasher = table.hasher().clone();
+        let shape = |entry: &Entry<'_, V>| Shape::of(&hasher.filter(entry.text));
+        let all = wild.iter().filter_map(|entry| Some((shape(entry)?, entry.values.len())));
+        books.census.choose(&mut table.shapes, all);
+        let is_shaped = |entry: &Entry<'_, V>| shape(entry).is_some_and(|shape| table.shapes.contains(shape));
+        let (shaped, wild): (Vec<_>, Vec<_>) = wild.into_iter().partition(is_shaped);
+        edit_exact(&mut table, &hasher, books, &mut |_| {}, |edit| edit.fill(&exact));
+        edit_shaped(&mut table, &hasher, books, &mut |_| {}, |edit| edit.fill(&shaped));
         for entry in &wild {
             for _ in entry.values {
-                uses.take(&mut table.dictionary, &hasher.filter(entry.text), &mut |_| {});
+                books.uses.take(&mut table.dictionary, &hasher.filter(entry.text), &mut |_| {});
             }
         }
-        let Self { exact: exact_tree, wild: wild_tree, dictionary, .. } = &mut table;
-        Editor { tree: exact_tree, context: &dictionary.hasher, touched: &mut |_| {} }.fill(exact);
-        Editor { tree: wild_tree, context: &*dictionary, touched: &mut |_| {} }.fill(wild);
+        Editor { tree: &mut table.wild, context: &table.dictionary, touched: &mut |_| {} }.fill(wild);
         table
     }
 
     /// Adds a pair that is not there.
-    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, uses: &mut Uses, touched: Touched<'_>) {
-        let Self { exact, wild, dictionary, len } = self;
-        let hasher = dictionary.hasher.clone();
-        let key = hasher.filter(filter.pattern());
-        if filter.is_wildcard() {
-            uses.take(dictionary, &key, &mut |step| touched(Step::Literal(step)));
-            let touched = &mut |step| touched(Step::Wild(step));
-            Editor { tree: wild, context: &*dictionary, touched }.insert(&key, value);
-        } else {
-            let touched = &mut |step| touched(Step::Exact(step));
-            Editor { tree: exact, context: &hasher, touched }.insert(&key, value);
+    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, books: &mut Books, touched: Touched<'_>) {
+        self.len += 1;
+        let (text, hasher) = (filter.pattern(), self.hasher().clone());
+        if !filter.is_wildcard() {
+            return edit_exact(self, &hasher, books, touched, |edit| edit.insert(hasher.text(text), text, value));
         }
-        *len += 1;
+        let key = hasher.filter(text);
+        let Some(shape) = Shape::of(&key) else { return self.insert_wild(&key, value, books, touched) };
+        if books.census.add(&mut self.shapes, shape) {
+            touched(Step::Shapes);
+            self.move_to_shaped(shape, books, touched);
+        }
+        if self.shapes.contains(shape) {
+            edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(&key), text, value));
+        } else {
+            self.insert_wild(&key, value, books, touched);
+        }
     }
 
     /// Takes a pair out that is there.
-    pub(super) fn remove(&mut self, filter: &TopicFilter, value: &V, uses: &mut Uses, touched: Touched<'_>) {
-        let Self { exact, wild, dictionary, len } = self;
-        let hasher = dictionary.hasher.clone();
-        let key = hasher.filter(filter.pattern());
-        if filter.is_wildcard() {
-            let of_wild = &mut |step| touched(Step::Wild(step));
-            Editor { tree: wild, context: &*dictionary, touched: of_wild }.remove(&key, value);
-            uses.give(dictionary, &key, &mut |step| touched(Step::Literal(step)));
-        } else {
-            let touched = &mut |step| touched(Step::Exact(step));
-            Editor { tree: exact, context: &hasher, touched }.remove(&key, value);
+    pub(super) fn remove(&mut self, filter: &TopicFilter, value: &V, books: &mut Books, touched: Touched<'_>) {
+        self.len -= 1;
+        let (text, hasher) = (filter.pattern(), self.hasher().clone());
+        if !filter.is_wildcard() {
+            return edit_exact(self, &hasher, books, touched, |edit| edit.remove(hasher.text(text), text, value));
         }
-        *len -= 1;
+        let key = hasher.filter(text);
+        let shape = Shape::of(&key);
+        let hash = shape.map(|shape| shape.hash(&key));
+        match hash.filter(|&hash| self.shaped.contains(hash, text, value)) {
+            Some(hash) => edit_shaped(self, &hasher, books, touched, |edit| edit.remove(hash, text, value)),
+            None => self.remove_wild(&key, value, books, touched),
+        }
+        if let Some(shape) = shape
+            && books.census.remove(&mut self.shapes, shape)
+        {
+            touched(Step::Shapes);
+        }
+    }
+
+    fn insert_wild(&mut self, key: &Key<'_>, value: V, books: &mut Books, touched: Touched<'_>) {
+        let Self { wild, dictionary, .. } = self;
+        books.uses.take(dictionary, key, &mut |step| touched(Step::Literal(step)));
+        Editor { tree: wild, context: &*dictionary, touched: &mut |step| touched(Step::Wild(step)) }.insert(key, value);
+    }
+
+    fn remove_wild(&mut self, key: &Key<'_>, value: &V, books: &mut Books, touched: Touched<'_>) {
+        let Self { wild, dictionary, .. } = self;
+        Editor { tree: wild, context: &*dictionary, touched: &mut |step| touched(Step::Wild(step)) }.remove(key, value);
+        books.uses.give(dictionary, key, &mut |step| touched(Step::Literal(step)));
+    }
+
+    /// Moves the filters of a shape, which is looked up by hash from now on. If there are many, they stay: a pair may be
+    /// in either place.
+    fn move_to_shaped(&mut self, shape: Shape, books: &mut Books, touched: Touched<'_>) {
+        if self.wild.is_empty() || books.census.count(shape) > MOST_MOVED {
+            return;
+        }
+        let hasher = self.hasher().clone();
+        let (mut walk, mut pairs) = (Walk::new(), Vec::new());
+        let side = |level: usize| if shape.is_literal(level) { Side::All } else { Side::Rest };
+        while let Some(block) = walk.next(&self.wild, side) {
+            for entry in block.entries().filter(|entry| Shape::of(&hasher.filter(entry.text)) == Some(shape)) {
+                pairs.extend(entry.values.iter().map(|&value| (entry.text.to_owned(), value)));
+            }
+        }
+        for (text, value) in pairs {
+            let key = hasher.filter(&text);
+            self.remove_wild(&key, &value, books, touched);
+            edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(&key), &text, value));
+        }
     }
 
     pub(super) fn contains(&self, filter: &TopicFilter, value: &V) -> bool {
-        let hasher = self.hasher();
-        let key = hasher.filter(filter.pattern());
-        if filter.is_wildcard() {
-            self.wild.leaf_of(hasher, &key, value).is_some_and(|block| block.contains(&key, value))
-        } else {
-            self.exact.leaf_of(hasher, &key, value).is_some_and(|page| page.contains(&key, value))
+        let (text, hasher) = (filter.pattern(), self.hasher());
+        if !filter.is_wildcard() {
+            return self.exact.contains(hasher.text(text), text, value);
         }
+        let key = hasher.filter(text);
+        Shape::of(&key).is_some_and(|shape| self.shaped.contains(shape.hash(&key), text, value))
+            || self.wild.leaf_of(hasher, &key, value).is_some_and(|block| block.contains(&key, value))
     }
 
     #[inline]
@@ -139,67 +219,66 @@ impl<V: Value> Table<V> {
     /// Calls `found` with the values of each filter that matches, until it says `false`. Whether it never did.
     #[inline]
     pub(super) fn search(&self, topic: &str, mut found: impl FnMut(&[V]) -> bool) -> bool {
-        if self.len == 0 {
-            return true;
-        }
-        let key = self.hasher().topic(topic);
-        in_pages(&self.exact.find(&key), &key, &mut found) && self.search_wild(&key, &mut found)
+        (self.exact.texts() == 0 || self.exact.search(self.hasher().text(topic), topic.as_bytes(), &mut found))
+            && (!self.has_wildcards() || self.search_wildcards(topic, &mut found))
     }
 
     #[inline]
-    fn search_wild(&self, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+    fn has_wildcards(&self) -> bool {
+        self.shaped.texts() > 0 || !self.wild.is_empty()
+    }
+
+    fn search_wildcards(&self, topic: &str, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let key = self.hasher().topic(topic);
+        if self.shaped.texts() > 0 && !self.shapes.search(&self.shaped, &key, found) {
+            return false;
+        }
         if self.wild.is_empty() {
             return true;
         }
-        let codes = Codes::new(&self.dictionary, key);
-        self.wild.search(key, &mut |block: &Block<V>| block.search(&codes, found))
+        let codes = Codes::new(&self.dictionary, &key);
+        self.wild.search(&key, &mut |block: &Block<V>| block.search(&codes, found))
     }
 
     /// The same for several topics. Looks far ahead in memory, so that the processor waits for all of them at once.
     pub(super) fn search_batch<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
-        for topics in topics.chunks(BATCH) {
+        for topics in topics.chunks(SIDE_BY_SIDE) {
             self.search_few(topics, matches);
         }
     }
 
     fn search_few<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
-        let mut keys: [Key<'_>; BATCH] = [const { Key::EMPTY }; BATCH];
-        let keys = &mut keys[..topics.len()];
-        let mut pages: [Found<'_, Page<V, false>>; BATCH] = [const { Found::Nowhere }; BATCH];
-        for (key, topic) in keys.iter_mut().zip(topics) {
-            *key = self.hasher().topic(topic.as_ref());
-        }
-        let keys = &*keys;
-        for (page, key) in pages.iter_mut().zip(keys) {
-            *page = self.exact.find(key);
-        }
-        let mut seen = 0;
-        for page in &pages {
-            if let Found::Leaf(page) = page {
-                seen ^= page.touch();
+        let mut candidates = Candidates::new();
+        if self.exact.texts() > 0 {
+            for topic in topics {
+                self.exact.probe(self.hasher().text(topic.as_ref()), &mut candidates);
+                candidates.next();
             }
+            let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ self.exact.touch(candidate));
+            std::hint::black_box(near);
         }
-        for (page, key) in pages.iter().zip(keys) {
-            if let Found::Leaf(page) = page {
-                seen ^= page.touch_record(key.whole);
-            }
-        }
-        std::hint::black_box(seen);
-        for (page, key) in pages.iter().zip(keys) {
+        let mut exact = candidates.iter().peekable();
+        for (number, topic) in topics.iter().enumerate() {
+            let topic = topic.as_ref();
             let mut found = |values: &[V]| {
                 matches.add(values);
                 true
             };
-            in_pages(page, key, &mut found);
-            self.search_wild(key, &mut found);
+            if let Some((_, candidate)) = exact.next_if(|&(of, _)| of == number) {
+                self.exact.check(candidate, |text| same(text, topic.as_bytes()), &mut found);
+            }
+            if self.has_wildcards() {
+                self.search_wildcards(topic, &mut found);
+            }
             matches.end_topic();
         }
     }
 
-    /// Bytes on the heap: of the nodes, and of the leaves.
+    /// Bytes on the heap: of what each copy has, and of what they share.
     pub(super) fn heap(&self) -> (usize, usize) {
-        let nodes = self.exact.heap() + self.wild.heap() + self.dictionary.tree.heap();
-        (nodes, self.exact.leaves_heap() + self.wild.leaves_heap() + self.dictionary.tree.leaves_heap())
+        let hashed = [self.exact.heap(), self.shaped.heap(), self.dictionary.literals.heap()];
+        let wild = (self.wild.heap() + self.shapes.heap(), self.wild.leaves_heap());
+        hashed.into_iter().fold(wild, |sum, part| (sum.0 + part.0, sum.1 + part.1))
     }
 }
 
@@ -208,19 +287,32 @@ type Touched<'a> = &'a mut dyn FnMut(Step);
 
 /// So many changes are followed one by one, at least.
 const MOST_STEPS: usize = 4096;
+/// Pairs that are moved from one place to another at once, at most.
+const MOST_MOVED: usize = 512;
 
-/// Topics that are looked up side by side.
-const BATCH: usize = 16;
+fn edit_exact<V: Value>(
+    table: &mut Table<V>,
+    hasher: &Hasher,
+    books: &mut Books,
+    touched: Touched<'_>,
+    change: impl FnOnce(&mut Edit<'_, V>),
+) {
+    let hash_of = &|text: &str| hasher.text(text);
+    let touched = &mut |step| touched(Step::Exact(step));
+    change(&mut Edit { hashed: &mut table.exact, space: &mut books.exact, hash_of, touched });
+}
 
-#[inline]
-fn in_pages<V: Value>(pages: &Found<'_, Page<V, false>>, key: &Key<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-    let mut in_page = |page: &Page<V, false>| page.find(key.whole, key.text.as_bytes()).is_none_or(&mut *found);
-    match pages {
-        Found::Nowhere => true,
-        Found::Leaf(page) => in_page(page),
-        Found::Leaves(slots) => slots.iter().all(|slot| match slot {
-            Slot::Leaf(page) => in_page(page),
-            Slot::Empty | Slot::Node(_) => true,
-        }),
-    }
+fn edit_shaped<V: Value>(
+    table: &mut Table<V>,
+    hasher: &Hasher,
+    books: &mut Books,
+    touched: Touched<'_>,
+    change: impl FnOnce(&mut Edit<'_, V>),
+) {
+    let hash_of = &|text: &str| {
+        let key = hasher.filter(text);
+        Shape::of(&key).map_or(0, |shape| shape.hash(&key))
+    };
+    let touched = &mut |step| touched(Step::Shaped(step));
+    change(&mut Edit { hashed: &mut table.shaped, space: &mut books.shaped, hash_of, touched });
 }

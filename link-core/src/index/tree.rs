@@ -113,42 +113,6 @@ impl<L> Tree<L> {
         self.node(place.node).slot(place.child)
     }
 
-    /// Where a topic is in a tree of filters without wildcards: in one leaf, or in one of several.
-    #[inline]
-    pub(super) fn find(&self, key: &Key<'_>) -> Found<'_, L> {
-        let mut slot = &self.node(TOP).rest;
-        loop {
-            let node = match slot {
-                Slot::Empty => return Found::Nowhere,
-                Slot::Leaf(leaf) => return Found::Leaf(leaf),
-                Slot::Node(node) => self.node(*node),
-            };
-            slot = match node.by {
-                By::Level(level) if key.levels > u32::from(level) => node.child(key.hash(level.into())),
-                By::Level(_) | By::Nothing | By::Unused(_) => &node.rest,
-                By::Text(bit) => node.child(key.whole >> bit),
-                By::Value => return Found::Leaves(&node.children),
-            };
-        }
-    }
-
-    /// Where a text is in a tree of texts that are told apart by nothing else.
-    #[inline]
-    pub(super) fn find_text(&self, whole: u64) -> Option<&L> {
-        let mut slot = &self.node(TOP).rest;
-        loop {
-            slot = match slot {
-                Slot::Empty => return None,
-                Slot::Leaf(leaf) => return Some(leaf),
-                Slot::Node(node) => {
-                    let node = self.node(*node);
-                    let By::Text(bit) = node.by else { return None };
-                    node.child(whole >> bit)
-                }
-            };
-        }
-    }
-
     /// Calls `found` with each leaf that may hold a filter which matches a topic, until it says `false`.
     #[inline]
     pub(super) fn search<'a>(&'a self, key: &Key<'_>, found: &mut impl FnMut(&'a L) -> bool) -> bool {
@@ -360,14 +324,6 @@ impl<L> Slot<L> {
             Self::Empty | Self::Node(_) => 0,
         }
     }
-}
-
-/// Where a topic is.
-pub(super) enum Found<'a, L> {
-    Nowhere,
-    Leaf(&'a L),
-    /// In any of those that are leaves.
-    Leaves(&'a [Slot<L>]),
 }
 
 /// Linear hashing: as many low bits of the hash as `width` needs, one less where that child is not there yet.

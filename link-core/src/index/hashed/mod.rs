@@ -1,0 +1,292 @@
+//! Texts with values, found by hash.
+
+mod edit;
+mod lists;
+mod records;
+mod slots;
+
+pub(super) use self::edit::{Edit, Space};
+use self::{
+    lists::List,
+    records::{Page, Record, Values},
+    slots::{Place, Slots},
+};
+use super::leaf::{Entry, Value};
+
+/// A multimap of texts and values, which knows only hashes of the texts.
+///
+/// ```text
+///            Slots                     pages                         lists
+/// hash ──▶ tag | page, place ──▶ text | value                    ┌▶ values values ...
+///                                text | value value value        │
+///                                text | number of a list ────────┘
+/// ```
+///
+/// A lookup waits for memory twice: for the slot, and for the record. What the hash is of is the caller's business:
+/// of the whole text, or of a part of it.
+///
+/// Segments of the slots, pages and parts of lists are shared by all copies. A second copy can
+/// [`follow`](Self::follow) the [`Step`]s of the first.
+#[derive(Debug, Clone)]
+pub(super) struct Hashed<V> {
+    slots: Slots,
+    pages: Vec<Page<V>>,
+    lists: Vec<List<V>>,
+}
+
+/// What a change has touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Slots(slots::Touched),
+    Page(u32),
+    List(u32),
+    /// One part of a list.
+    Part(u32, u32),
+}
+
+/// A record that may be the one that is looked for: its tag is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    hash: u64,
+    place: Place,
+    slot: u64,
+}
+
+impl<V: Value> Hashed<V> {
+    pub(super) const fn new() -> Self {
+        Self { slots: Slots::new(), pages: Vec::new(), lists: Vec::new() }
+    }
+
+    /// Number of texts.
+    #[inline]
+    pub(super) fn texts(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Calls `found` with the values of a text, until it says `false`. Whether it never did.
+    #[inline]
+    pub(super) fn search(&self, hash: u64, text: &[u8], found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let mut record = None;
+        self.slots.find(hash, |at| {
+            let candidate = self.pages[at.page()].record(at.unit());
+            let is = same(candidate.text(), text);
+            if is {
+                record = Some(candidate);
+            }
+            is
+        });
+        record.is_none_or(|record| self.hand_out(record, found))
+    }
+
+    /// The first value of a text.
+    #[inline]
+    pub(super) fn first(&self, hash: u64, text: &[u8]) -> Option<V> {
+        let mut first = None;
+        self.search(hash, text, &mut |values| {
+            first = values.first().copied();
+            false
+        });
+        first
+    }
+
+    pub(super) fn contains(&self, hash: u64, text: &str, value: &V) -> bool {
+        let Some((_, record)) = self.locate(hash, text) else { return false };
+        match record.values() {
+            Values::Inline(values) => values.binary_search(value).is_ok(),
+            Values::List(list) => self.lists[list as usize].contains(value),
+        }
+    }
+
+    fn locate(&self, hash: u64, text: &str) -> Option<(Place, Record<'_, V>)> {
+        let (place, at) =
+            self.slots.find(hash, |at| self.pages[at.page()].record(at.unit()).text() == text.as_bytes())?;
+        Some((place, self.pages[at.page()].record(at.unit())))
+    }
+
+    #[inline]
+    fn hand_out(&self, record: Record<'_, V>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        match record.values() {
+            Values::Inline(values) => found(values),
+            Values::List(list) => self.lists[list as usize].parts().all(found),
+        }
+    }
+
+    /// Adds to `candidates` what may be the record of a hash. No branch depends on whether there is one, for lookups of
+    /// many hashes side by side. The table must not be empty.
+    #[inline]
+    pub(super) fn probe(&self, hash: u64, candidates: &mut Candidates) {
+        match self.slots.probe(hash) {
+            Some((place, slot)) => candidates.add(Candidate { hash, place, slot }, Slots::is_tagged(slot, hash)),
+            None => self.probe_far(hash, candidates),
+        }
+    }
+
+    #[cold]
+    fn probe_far(&self, hash: u64, candidates: &mut Candidates) {
+        if let Some((place, at)) = self.slots.find(hash, |_| true) {
+            candidates.add(Candidate { hash, place, slot: at.as_slot() }, true);
+        }
+    }
+
+    /// Reads where the record of a candidate begins, for nothing but to have it near.
+    #[inline]
+    pub(super) fn touch(&self, candidate: &Candidate) -> u8 {
+        let at = Slots::record(candidate.slot);
+        self.pages[at.page()].touch(at.unit())
+    }
+
+    /// Calls `found` with the values of that record of the candidate's hash whose text passes, until it says `false`.
+    #[inline]
+    pub(super) fn check(
+        &self,
+        candidate: &Candidate,
+        passes: impl Fn(&[u8]) -> bool,
+        found: &mut impl FnMut(&[V]) -> bool,
+    ) -> bool {
+        let (mut place, mut at) = (candidate.place, Slots::record(candidate.slot));
+        loop {
+            let record = self.pages[at.page()].record(at.unit());
+            if passes(record.text()) {
+                return self.hand_out(record, found);
+            }
+            match self.slots.next(place, candidate.hash) {
+                Some(next) => (place, at) = next,
+                None => return true,
+            }
+        }
+    }
+
+    /// Calls `found` with those texts of a hash that pass, and their values.
+    pub(super) fn entries<'a>(&'a self, hash: u64, passes: impl Fn(&str) -> bool, found: &mut dyn FnMut(Entry<'a, V>)) {
+        self.slots.find(hash, |at| {
+            let record = self.pages[at.page()].record(at.unit());
+            if passes(text(record)) {
+                self.entry(record, found);
+            }
+            false
+        });
+    }
+
+    fn entry<'a>(&'a self, record: Record<'a, V>, found: &mut dyn FnMut(Entry<'a, V>)) {
+        let text = text(record);
+        match record.values() {
+            Values::Inline(values) => found(Entry { text, values }),
+            Values::List(list) => self.lists[list as usize].parts().for_each(|values| found(Entry { text, values })),
+        }
+    }
+
+    /// Calls `found` with each text of a part of the table, and its values, as several entries where they are many.
+    /// `false` if there is no such part: parts are numbered from 0.
+    pub(super) fn part<'a>(&'a self, part: usize, found: &mut dyn FnMut(Entry<'a, V>)) -> bool {
+        let Some(records) = self.slots.segment(part) else { return false };
+        for at in records {
+            let record = self.pages[at.page()].record(at.unit());
+            self.entry(record, found);
+        }
+        true
+    }
+
+    /// Makes what was touched as it is in `newest`.
+    pub(super) fn follow(&mut self, newest: &Self, step: Step) {
+        match step {
+            Step::Slots(touched) => self.slots.follow(&newest.slots, touched),
+            Step::Page(page) => follow(&mut self.pages, &newest.pages, page as usize),
+            Step::List(list) => follow(&mut self.lists, &newest.lists, list as usize),
+            Step::Part(list, part) => match (self.lists.get_mut(list as usize), newest.lists.get(list as usize)) {
+                (Some(own), Some(new)) => own.follow(new, part as usize),
+                _ => follow(&mut self.lists, &newest.lists, list as usize),
+            },
+        }
+    }
+
+    /// Bytes on the heap: of what each copy has, and of what they share.
+    pub(super) fn heap(&self) -> (usize, usize) {
+        let (own, shared) = self.slots.heap();
+        let spines: usize = self.lists.iter().map(List::spine).sum();
+        let vectors = self.pages.capacity() * size_of::<Page<V>>() + self.lists.capacity() * size_of::<List<V>>();
+        let pages: usize = self.pages.iter().map(|page| page.size() + COUNTERS).sum();
+        let lists: usize = self.lists.iter().map(List::heap).sum();
+        (own + vectors + spines, shared + pages + lists)
+    }
+}
+
+fn text<V: Value>(record: Record<'_, V>) -> &str {
+    // It came in as text.
+    std::str::from_utf8(record.text()).unwrap_or_default()
+}
+
+/// Bytes of the counters before what is shared.
+const COUNTERS: usize = 2 * size_of::<usize>();
+
+fn follow<T: Clone>(own: &mut Vec<T>, newest: &Vec<T>, at: usize) {
+    own.truncate(newest.len());
+    if own.len() < own.capacity() / 4 {
+        own.shrink_to(own.len() * 2);
+    }
+    while own.len() < newest.len() {
+        own.push(newest[own.len()].clone());
+    }
+    if let Some(new) = newest.get(at) {
+        own[at] = new.clone();
+    }
+}
+
+/// Candidates of several hashes, each with a number that its finder gave it.
+pub(super) struct Candidates {
+    found: [Candidate; SIDE_BY_SIDE],
+    numbers: [u8; SIDE_BY_SIDE],
+    count: usize,
+    number: u8,
+}
+
+/// Hashes that are looked up side by side.
+pub(super) const SIDE_BY_SIDE: usize = 32;
+
+impl Candidates {
+    #[inline]
+    pub(super) fn new() -> Self {
+        let none = Candidate { hash: 0, place: Place::NONE, slot: 0 };
+        Self { found: [none; SIDE_BY_SIDE], numbers: [0; SIDE_BY_SIDE], count: 0, number: 0 }
+    }
+
+    /// Forgets all.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        (self.count, self.number) = (0, 0);
+    }
+
+    /// Each candidate, with the number of the hash among those that were probed since the last `clear`.
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Candidate)> {
+        let count = self.count.min(SIDE_BY_SIDE);
+        self.numbers[..count].iter().map(|&number| usize::from(number)).zip(&self.found[..count])
+    }
+
+    #[inline]
+    fn add(&mut self, candidate: Candidate, is_one: bool) {
+        let at = self.count % SIDE_BY_SIDE;
+        self.found[at] = candidate;
+        self.numbers[at] = self.number;
+        self.count += usize::from(is_one);
+    }
+
+    /// What is probed next has the next number.
+    #[inline]
+    pub(super) fn next(&mut self) {
+        self.number += 1;
+    }
+}
+
+/// Whether two texts are the same, eight bytes at a time: most are too short for a call to be worth it.
+#[inline]
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let (Some(a_last), Some(b_last)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else {
+        return a.iter().zip(b).fold(0, |different, (a, b)| different | (a ^ b)) == 0;
+    };
+    let whole = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    whole.fold(word(a_last) ^ word(b_last), |different, (a, b)| different | (word(a) ^ word(b))) == 0
+}

@@ -1,0 +1,312 @@
+//! Filters with wildcards told apart by where the wildcards are.
+
+use std::collections::BTreeMap;
+
+use super::{
+    hashed::{Candidates, Hashed, SIDE_BY_SIDE, same},
+    key::{INDEXED, Key},
+    leaf::Value,
+};
+
+/// Where a filter has wildcards, and how long it is. Of all filters of a shape at most one matches a topic, and the
+/// hash of that one follows from the topic: it is made of the levels that are not `+`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Shape {
+    /// Levels, without the `#`.
+    levels: u8,
+    /// Whether there is a `#` behind them.
+    open: bool,
+    /// A bit for each level that is `+`.
+    plus: u16,
+}
+
+impl Shape {
+    /// `None` for a filter that has more levels than are indexed.
+    pub(super) fn of(key: &Key<'_>) -> Option<Self> {
+        let levels = u8::try_from(key.levels).ok().filter(|&levels| usize::from(levels) <= INDEXED)?;
+        let plus = (0..levels).filter(|&level| key.literal(level.into()).is_none()).map(|level| 1 << level).sum();
+        Some(Self { levels, open: key.open, plus })
+    }
+
+    /// The hash of a filter of this shape.
+    pub(super) fn hash(self, key: &Key<'_>) -> u64 {
+        finish(Sums::of(key).sums[usize::from(self.levels)], self.salt())
+    }
+
+    /// Whether its filters have a literal in a level.
+    pub(super) fn is_literal(self, level: usize) -> bool {
+        level < usize::from(self.levels) && self.plus >> level & 1 == 0
+    }
+
+    /// What stands for the shape in the hash of its filters.
+    fn salt(self) -> u64 {
+        let number = u64::from(self.plus) << 8 | u64::from(self.levels) << 1 | u64::from(self.open);
+        (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// Whether a wildcard in the first level keeps it from topics that begin with `$`.
+    #[inline]
+    fn begins_with_wildcard(self) -> bool {
+        self.plus & 1 != 0 || (self.open && self.levels == 0)
+    }
+
+    /// Whether `text` is the filter of this shape that matches the topic of a key, which is long enough.
+    #[inline]
+    fn matches(self, text: &[u8], key: &Key<'_>) -> bool {
+        let topic = key.text.as_bytes();
+        let (mut rest, mut level, mut plus) = (text, 0, self.plus);
+        while plus != 0 {
+            let at = plus.trailing_zeros() as usize;
+            plus &= plus - 1;
+            let run = &topic[key.start(level)..key.start(at)];
+            let Some((head, tail)) = rest.split_at_checked(run.len()) else { return false };
+            let Some((b'+', tail)) = tail.split_first() else { return false };
+            if !same(head, run) {
+                return false;
+            }
+            level = at + 1;
+            rest = match tail {
+                [b'/', tail @ ..] => tail,
+                tail => return level == usize::from(self.levels) && !self.open && tail.is_empty(),
+            };
+        }
+        if self.open {
+            let Some((b'#', head)) = rest.split_last() else { return false };
+            if level == usize::from(self.levels) {
+                return head.is_empty();
+            }
+            let Some((b'/', head)) = head.split_last() else { return false };
+            return same(head, &topic[key.start(level)..key.start(self.levels.into()) - 1]);
+        }
+        level < usize::from(self.levels) && same(rest, &topic[key.start(level)..])
+    }
+}
+
+/// Sums of the hashes of the levels, each at its place.
+pub(super) struct Sums {
+    /// Of a level; 0 for `+`, and where there is none.
+    parts: [u64; INDEXED + 1],
+    /// Of so many levels.
+    sums: [u64; INDEXED + 1],
+}
+
+impl Sums {
+    #[inline]
+    pub(super) fn of(key: &Key<'_>) -> Self {
+        let mut sums = Self { parts: [0; INDEXED + 1], sums: [0; INDEXED + 1] };
+        let mut sum = 0_u64;
+        for level in 0..key.indexed() {
+            let part = key.hash(level).rotate_left(level as u32 * 3);
+            sum = sum.wrapping_add(part);
+            sums.parts[level] = part;
+            sums.sums[level + 1] = sum;
+        }
+        sums
+    }
+}
+
+#[inline]
+fn finish(sum: u64, salt: u64) -> u64 {
+    let product = u128::from(sum ^ salt) * u128::from(salt | 1);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// A shape, prepared for topics.
+#[derive(Debug, Clone, Copy)]
+struct Live {
+    shape: Shape,
+    /// The first two levels that are `+`, or one that never is there.
+    first: [u8; 2],
+    /// The other ones.
+    others: u16,
+    salt: u64,
+}
+
+impl Live {
+    fn new(shape: Shape) -> Self {
+        let mut others = shape.plus;
+        let first = [(); 2].map(|()| {
+            let level = others.trailing_zeros().min(INDEXED as u32);
+            others &= others.wrapping_sub(1);
+            level as u8
+        });
+        Self { shape, first, others, salt: shape.salt() }
+    }
+
+    /// The hash of the filter of this shape that matches the topic.
+    #[inline]
+    fn hash(&self, sums: &Sums) -> u64 {
+        let [first, second] = self.first.map(|level| sums.parts[usize::from(level) % (INDEXED + 1)]);
+        let mut sum =
+            sums.sums[usize::from(self.shape.levels) % (INDEXED + 1)].wrapping_sub(first).wrapping_sub(second);
+        let mut others = self.others;
+        while others != 0 {
+            sum = sum.wrapping_sub(sums.parts[others.trailing_zeros() as usize]);
+            others &= others - 1;
+        }
+        finish(sum, self.salt)
+    }
+}
+
+/// The shapes whose filters are looked up by hash.
+#[derive(Debug, Clone)]
+pub(super) struct Shapes {
+    /// Those without `#`, by their number of levels.
+    closed: [Vec<Live>; INDEXED + 1],
+    /// Those with `#`, in the order of their numbers of levels.
+    open: Vec<Live>,
+}
+
+/// So many shapes without `#` of each length, and so many with, are looked up by hash. It bounds what a topic costs.
+const MOST: usize = 128;
+
+impl Shapes {
+    pub(super) fn new() -> Self {
+        Self { closed: [const { Vec::new() }; INDEXED + 1], open: Vec::new() }
+    }
+
+    fn group(&mut self, shape: Shape) -> &mut Vec<Live> {
+        if shape.open { &mut self.open } else { &mut self.closed[usize::from(shape.levels)] }
+    }
+
+    pub(super) fn len_of_group(&self, shape: Shape) -> usize {
+        if shape.open { self.open.len() } else { self.closed[usize::from(shape.levels)].len() }
+    }
+
+    pub(super) fn contains(&self, shape: Shape) -> bool {
+        let group = if shape.open { &self.open } else { &self.closed[usize::from(shape.levels)] };
+        group.iter().any(|live| live.shape == shape)
+    }
+
+    fn add(&mut self, shape: Shape) {
+        let group = self.group(shape);
+        let at = group.partition_point(|live| live.shape < shape);
+        group.insert(at, Live::new(shape));
+    }
+
+    fn remove(&mut self, shape: Shape) {
+        let group = self.group(shape);
+        group.retain(|live| live.shape != shape);
+        group.shrink_to(group.len() * 2);
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap(&self) -> usize {
+        let places: usize = self.closed.iter().map(Vec::capacity).sum();
+        (places + self.open.capacity()) * size_of::<Live>()
+    }
+
+    /// Calls `found` with the values of each filter of these shapes that matches a topic, until it says `false`.
+    #[inline]
+    pub(super) fn search<V: Value>(
+        &self,
+        filters: &Hashed<V>,
+        key: &Key<'_>,
+        found: &mut impl FnMut(&[V]) -> bool,
+    ) -> bool {
+        let levels = key.levels as usize;
+        let closed = self.closed.get(levels).map(Vec::as_slice).unwrap_or_default();
+        let open = &self.open[..self.open.partition_point(|live| usize::from(live.shape.levels) <= levels)];
+        let sums = Sums::of(key);
+        let reserved = key.is_reserved();
+        let mut candidates = Candidates::new();
+        for lives in closed.chunks(SIDE_BY_SIDE).chain(open.chunks(SIDE_BY_SIDE)) {
+            candidates.clear();
+            for live in lives {
+                filters.probe(live.hash(&sums), &mut candidates);
+                candidates.next();
+            }
+            let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ filters.touch(candidate));
+            std::hint::black_box(near);
+            for (number, candidate) in candidates.iter() {
+                let shape = lives[number].shape;
+                if reserved && shape.begins_with_wildcard() {
+                    continue;
+                }
+                if !filters.check(candidate, |text| shape.matches(text, key), found) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// The shapes of which one filter at most covers a given one, with the hash of that filter.
+    pub(super) fn covering(&self, key: &Key<'_>) -> impl Iterator<Item = (Shape, u64)> {
+        let sums = Sums::of(key);
+        let levels = key.levels as usize;
+        let all =
+            self.closed.iter().flatten().filter(move |live| !key.open && usize::from(live.shape.levels) == levels);
+        let all = all.chain(self.open.iter().filter(move |live| usize::from(live.shape.levels) <= levels));
+        // Where the given one has a wildcard, a filter that covers it has one.
+        let fits =
+            move |live: &&Live| (0..INDEXED).all(|level| !live.shape.is_literal(level) || key.literal(level).is_some());
+        all.filter(fits).map(move |live| (live.shape, live.hash(&sums)))
+    }
+}
+
+/// How many pairs there are of each shape. Only the writer needs it.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    pairs: BTreeMap<Shape, usize>,
+}
+
+/// So many pairs of a shape cost about as much in the bit matrix as to look up one more hash.
+const WORTH: usize = 128;
+
+impl Census {
+    /// Decides which shapes of an empty table are looked up by hash.
+    pub(super) fn choose(&mut self, shapes: &mut Shapes, all: impl Iterator<Item = (Shape, usize)>) {
+        for (shape, pairs) in all {
+            *self.pairs.entry(shape).or_default() += pairs;
+        }
+        let mut order: Vec<_> = self.pairs.iter().map(|(&shape, &pairs)| (pairs, shape)).collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        for (pairs, shape) in order {
+            if is_worth(shapes, shape, pairs) {
+                shapes.add(shape);
+            }
+        }
+    }
+
+    /// Counts a pair that comes. Whether its shape is looked up by hash from now on, and was not.
+    pub(super) fn add(&mut self, shapes: &mut Shapes, shape: Shape) -> bool {
+        let pairs = self.pairs.entry(shape).or_default();
+        *pairs += 1;
+        let turns = !shapes.contains(shape) && is_worth(shapes, shape, *pairs);
+        if turns {
+            shapes.add(shape);
+        }
+        turns
+    }
+
+    /// Counts a pair that goes. Whether its shape is no longer looked up, for it was the last one.
+    pub(super) fn remove(&mut self, shapes: &mut Shapes, shape: Shape) -> bool {
+        let Some(pairs) = self.pairs.get_mut(&shape) else { return false };
+        *pairs -= 1;
+        if *pairs > 0 {
+            return false;
+        }
+        self.pairs.remove(&shape);
+        let turns = shapes.contains(shape);
+        if turns {
+            shapes.remove(shape);
+        }
+        turns
+    }
+
+    /// Pairs of a shape.
+    pub(super) fn count(&self, shape: Shape) -> usize {
+        self.pairs.get(&shape).copied().unwrap_or_default()
+    }
+
+    /// Bytes on the heap, about.
+    pub(super) fn heap(&self) -> usize {
+        self.pairs.len() * size_of::<(Shape, usize)>() * 3 / 2
+    }
+}
+
+fn is_worth(shapes: &Shapes, shape: Shape, pairs: usize) -> bool {
+    let others = shapes.len_of_group(shape);
+    others < MOST && pairs >= (4 * others).clamp(1, WORTH)
+}
