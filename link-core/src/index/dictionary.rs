@@ -90,7 +90,7 @@ impl Uses {
                     let code = self.free.take();
                     let Dictionary { hasher, literals } = dictionary;
                     let hash_of = &|text: &str| hasher.text(text);
-                    let mut edit = Edit { hashed: literals, space: &mut self.space, hash_of, touched };
+                    let mut edit = Edit::new(literals, &mut self.space, hash_of, touched);
                     edit.insert(key.hash(level), key.level_text(level), code);
                     code
                 }
@@ -110,7 +110,7 @@ impl Uses {
                 self.uses.remove(&code);
                 let Dictionary { hasher, literals } = dictionary;
                 let hash_of = &|text: &str| hasher.text(text);
-                let mut edit = Edit { hashed: literals, space: &mut self.space, hash_of, touched };
+                let mut edit = Edit::new(literals, &mut self.space, hash_of, touched);
                 edit.remove(key.hash(level), key.level_text(level), &code);
                 self.free.give(code);
             }

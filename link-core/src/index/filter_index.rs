@@ -42,14 +42,13 @@ impl<V: Value> FilterIndex<V> {
         Self { copies: TwoCopies::new(Table::build(seed, pairs, &mut books)), books }
     }
 
-    /// Adds a pair. `false` if it was there.
+    /// Adds a pair. `false` if it was there, or if the index is full: it takes 4 GB and more of filters without wildcards.
     pub fn insert(&mut self, filter: &TopicFilter, value: V) -> bool {
         if self.contains(filter, &value) {
             return false;
         }
         let Self { copies, books } = self;
-        copies.edit(|table, touched| table.insert(filter, value, books, touched));
-        true
+        copies.edit(|table, touched| table.insert(filter, value, books, touched))
     }
 
     /// Takes a pair out. `false` if it was not there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hashed::{Candidates, Hashed, SIDE_BY_SIDE, same},
+    hashed::{Candidates, Hashed, Home, SIDE_BY_SIDE, same},
     key::{INDEXED, Key},
     leaf::Value,
 };
@@ -158,7 +158,7 @@ pub(super) struct Shapes {
 }
 
 /// So many shapes without `#` of each length, and so many with, are looked up by hash. It bounds what a topic costs.
-const MOST: usize = 128;
+const MOST: usize = 64;
 
 impl Shapes {
     pub(super) fn new() -> Self {
@@ -212,8 +212,15 @@ impl Shapes {
         let mut candidates = Candidates::new();
         for lives in closed.chunks(SIDE_BY_SIDE).chain(open.chunks(SIDE_BY_SIDE)) {
             candidates.clear();
-            for live in lives {
-                filters.probe(live.hash(&sums), &mut candidates);
+            let mut homes = [Home::NONE; SIDE_BY_SIDE];
+            for (home, live) in homes.iter_mut().zip(lives) {
+                *home = filters.home(live.hash(&sums));
+            }
+            let homes = &homes[..lives.len()];
+            let near = homes.iter().fold(0, |near, home| near ^ filters.near(home));
+            std::hint::black_box(near);
+            for home in homes {
+                filters.probe(home, &mut candidates);
                 candidates.next();
             }
             let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ filters.touch(candidate));
@@ -249,21 +256,32 @@ impl Shapes {
 #[derive(Debug, Default)]
 pub(super) struct Census {
     pairs: BTreeMap<Shape, usize>,
+    /// By length, without `#` and with.
+    lengths: [[Length; INDEXED + 1]; 2],
 }
 
-/// So many pairs of a shape cost about as much in the bit matrix as to look up one more hash.
-const WORTH: usize = 128;
+/// All shapes of one length.
+#[derive(Debug, Default, Clone, Copy)]
+struct Length {
+    shapes: usize,
+    pairs: usize,
+}
+
+/// So many pairs of a shape are worth one more hash that is looked up, also if there are other shapes.
+const WORTH: usize = 12;
+/// Of a length that has more shapes than that, only those with more than an equal part of the pairs are worth it.
+const FEW: usize = 64;
 
 impl Census {
     /// Decides which shapes of an empty table are looked up by hash.
     pub(super) fn choose(&mut self, shapes: &mut Shapes, all: impl Iterator<Item = (Shape, usize)>) {
         for (shape, pairs) in all {
-            *self.pairs.entry(shape).or_default() += pairs;
+            self.count(shape, pairs);
         }
         let mut order: Vec<_> = self.pairs.iter().map(|(&shape, &pairs)| (pairs, shape)).collect();
         order.sort_unstable_by(|a, b| b.cmp(a));
-        for (pairs, shape) in order {
-            if is_worth(shapes, shape, pairs) {
+        for (_, shape) in order {
+            if self.is_worth(shapes, shape) {
                 shapes.add(shape);
             }
         }
@@ -271,9 +289,8 @@ impl Census {
 
     /// Counts a pair that comes. Whether its shape is looked up by hash from now on, and was not.
     pub(super) fn add(&mut self, shapes: &mut Shapes, shape: Shape) -> bool {
-        let pairs = self.pairs.entry(shape).or_default();
-        *pairs += 1;
-        let turns = !shapes.contains(shape) && is_worth(shapes, shape, *pairs);
+        self.count(shape, 1);
+        let turns = !shapes.contains(shape) && self.is_worth(shapes, shape);
         if turns {
             shapes.add(shape);
         }
@@ -284,11 +301,14 @@ impl Census {
     pub(super) fn remove(&mut self, shapes: &mut Shapes, shape: Shape) -> bool {
         let Some(pairs) = self.pairs.get_mut(&shape) else { return false };
         *pairs -= 1;
-        if *pairs > 0 {
-            return false;
+        let is_last = *pairs == 0;
+        let length = &mut self.lengths[usize::from(shape.open)][usize::from(shape.levels)];
+        length.pairs -= 1;
+        length.shapes -= usize::from(is_last);
+        if is_last {
+            self.pairs.remove(&shape);
         }
-        self.pairs.remove(&shape);
-        let turns = shapes.contains(shape);
+        let turns = is_last && shapes.contains(shape);
         if turns {
             shapes.remove(shape);
         }
@@ -296,17 +316,26 @@ impl Census {
     }
 
     /// Pairs of a shape.
-    pub(super) fn count(&self, shape: Shape) -> usize {
+    pub(super) fn pairs(&self, shape: Shape) -> usize {
         self.pairs.get(&shape).copied().unwrap_or_default()
+    }
+
+    fn count(&mut self, shape: Shape, pairs: usize) {
+        let of_shape = self.pairs.entry(shape).or_default();
+        let length = &mut self.lengths[usize::from(shape.open)][usize::from(shape.levels)];
+        length.shapes += usize::from(*of_shape == 0);
+        length.pairs += pairs;
+        *of_shape += pairs;
+    }
+
+    fn is_worth(&self, shapes: &Shapes, shape: Shape) -> bool {
+        let (pairs, others) = (self.pairs(shape), shapes.len_of_group(shape));
+        let length = self.lengths[usize::from(shape.open)][usize::from(shape.levels)];
+        others < MOST && pairs >= others.clamp(1, WORTH) && (length.shapes <= FEW || pairs > length.pairs / FEW)
     }
 
     /// Bytes on the heap, about.
     pub(super) fn heap(&self) -> usize {
         self.pairs.len() * size_of::<(Shape, usize)>() * 3 / 2
     }
-}
-
-fn is_worth(shapes: &Shapes, shape: Shape, pairs: usize) -> bool {
-    let others = shapes.len_of_group(shape);
-    others < MOST && pairs >= (4 * others).clamp(1, WORTH)
 }

@@ -127,24 +127,28 @@ impl<V: Value> Table<V> {
         table
     }
 
-    /// Adds a pair that is not there.
-    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, books: &mut Books, touched: Touched<'_>) {
-        self.len += 1;
+    /// Adds a pair that is not there. `false` if there is no room for it.
+    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, books: &mut Books, touched: Touched<'_>) -> bool {
         let (text, hasher) = (filter.pattern(), self.hasher().clone());
         if !filter.is_wildcard() {
-            return edit_exact(self, &hasher, books, touched, |edit| edit.insert(hasher.text(text), text, value));
+            let hash = hasher.text(text);
+            let inserted = edit_exact(self, &hasher, books, touched, |edit| edit.insert(hash, text, value));
+            self.len += usize::from(inserted);
+            return inserted;
         }
+        self.len += 1;
         let key = hasher.filter(text);
-        let Some(shape) = Shape::of(&key) else { return self.insert_wild(&key, value, books, touched) };
-        if books.census.add(&mut self.shapes, shape) {
-            touched(Step::Shapes);
-            self.move_to_shaped(shape, books, touched);
+        if let Some(shape) = Shape::of(&key) {
+            if books.census.add(&mut self.shapes, shape) {
+                touched(Step::Shapes);
+                self.move_to_shaped(shape, books, touched);
+            }
+            if self.shapes.contains(shape) && self.insert_shaped(shape, &key, value, books, touched) {
+                return true;
+            }
         }
-        if self.shapes.contains(shape) {
-            edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(&key), text, value));
-        } else {
-            self.insert_wild(&key, value, books, touched);
-        }
+        self.insert_wild(&key, value, books, touched);
+        true
     }
 
     /// Takes a pair out that is there.
@@ -168,6 +172,18 @@ impl<V: Value> Table<V> {
         }
     }
 
+    fn insert_shaped(
+        &mut self,
+        shape: Shape,
+        key: &Key<'_>,
+        value: V,
+        books: &mut Books,
+        touched: Touched<'_>,
+    ) -> bool {
+        let hasher = self.hasher().clone();
+        edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(key), key.text, value))
+    }
+
     fn insert_wild(&mut self, key: &Key<'_>, value: V, books: &mut Books, touched: Touched<'_>) {
         let Self { wild, dictionary, .. } = self;
         books.uses.take(dictionary, key, &mut |step| touched(Step::Literal(step)));
@@ -183,7 +199,7 @@ impl<V: Value> Table<V> {
     /// Moves the filters of a shape, which is looked up by hash from now on. If there are many, they stay: a pair may be
     /// in either place.
     fn move_to_shaped(&mut self, shape: Shape, books: &mut Books, touched: Touched<'_>) {
-        if self.wild.is_empty() || books.census.count(shape) > MOST_MOVED {
+        if self.wild.is_empty() || books.census.pairs(shape) > MOST_MOVED {
             return;
         }
         let hasher = self.hasher().clone();
@@ -196,8 +212,9 @@ impl<V: Value> Table<V> {
         }
         for (text, value) in pairs {
             let key = hasher.filter(&text);
-            self.remove_wild(&key, &value, books, touched);
-            edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(&key), &text, value));
+            if self.insert_shaped(shape, &key, value, books, touched) {
+                self.remove_wild(&key, &value, books, touched);
+            }
         }
     }
 
@@ -251,7 +268,8 @@ impl<V: Value> Table<V> {
         let mut candidates = Candidates::new();
         if self.exact.texts() > 0 {
             for topic in topics {
-                self.exact.probe(self.hasher().text(topic.as_ref()), &mut candidates);
+                let home = self.exact.home(self.hasher().text(topic.as_ref()));
+                self.exact.probe(&home, &mut candidates);
                 candidates.next();
             }
             let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ self.exact.touch(candidate));
@@ -290,29 +308,29 @@ const MOST_STEPS: usize = 4096;
 /// Pairs that are moved from one place to another at once, at most.
 const MOST_MOVED: usize = 512;
 
-fn edit_exact<V: Value>(
+fn edit_exact<V: Value, R>(
     table: &mut Table<V>,
     hasher: &Hasher,
     books: &mut Books,
     touched: Touched<'_>,
-    change: impl FnOnce(&mut Edit<'_, V>),
-) {
+    change: impl FnOnce(&mut Edit<'_, V>) -> R,
+) -> R {
     let hash_of = &|text: &str| hasher.text(text);
     let touched = &mut |step| touched(Step::Exact(step));
-    change(&mut Edit { hashed: &mut table.exact, space: &mut books.exact, hash_of, touched });
+    change(&mut Edit::new(&mut table.exact, &mut books.exact, hash_of, touched))
 }
 
-fn edit_shaped<V: Value>(
+fn edit_shaped<V: Value, R>(
     table: &mut Table<V>,
     hasher: &Hasher,
     books: &mut Books,
     touched: Touched<'_>,
-    change: impl FnOnce(&mut Edit<'_, V>),
-) {
+    change: impl FnOnce(&mut Edit<'_, V>) -> R,
+) -> R {
     let hash_of = &|text: &str| {
         let key = hasher.filter(text);
         Shape::of(&key).map_or(0, |shape| shape.hash(&key))
     };
     let touched = &mut |step| touched(Step::Shaped(step));
-    change(&mut Edit { hashed: &mut table.shaped, space: &mut books.shaped, hash_of, touched });
+    change(&mut Edit::new(&mut table.shaped, &mut books.shaped, hash_of, touched))
 }

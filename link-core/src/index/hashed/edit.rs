@@ -7,7 +7,7 @@ use super::{
     Hashed, Step,
     lists::List,
     records::{MOST_INLINE, PAGE, Page, UNIT, Values, size},
-    slots::{MOST_PAGES, Ref, Slots},
+    slots::{MOST_PAGES, Place, Ref, Slots},
 };
 
 /// What only the writer needs to know of a table: where there is room, and what is dead.
@@ -39,40 +39,51 @@ impl Use {
 }
 
 /// So much of what is live may be dead: one part in that many.
-const WASTE: usize = 16;
+const WASTE: usize = 10;
 /// What may be dead in any case.
 const LITTLE: usize = 1024;
 
 /// Changes a table, and tells how.
 pub(in super::super) struct Edit<'a, V> {
-    pub(in super::super) hashed: &'a mut Hashed<V>,
-    pub(in super::super) space: &'a mut Space,
-    /// The hash of a text of this table.
-    pub(in super::super) hash_of: &'a dyn Fn(&str) -> u64,
-    /// Told of everything that is touched, for a second copy to follow.
-    pub(in super::super) touched: &'a mut dyn FnMut(Step),
+    hashed: &'a mut Hashed<V>,
+    space: &'a mut Space,
+    hash_of: &'a dyn Fn(&str) -> u64,
+    touched: &'a mut dyn FnMut(Step),
+    /// The page that was touched last.
+    last_page: Option<u32>,
 }
 
-impl<V: Value> Edit<'_, V> {
+impl<'a, V: Value> Edit<'a, V> {
+    /// Of a table whose texts have the hashes that `hash_of` gives. `touched` is told of everything that is touched, for
+    /// a second copy to follow.
+    pub(in super::super) fn new(
+        hashed: &'a mut Hashed<V>,
+        space: &'a mut Space,
+        hash_of: &'a dyn Fn(&str) -> u64,
+        touched: &'a mut dyn FnMut(Step),
+    ) -> Self {
+        Self { hashed, space, hash_of, touched, last_page: None }
+    }
+
     /// Fills an empty table with distinct texts.
     pub(in super::super) fn fill(&mut self, entries: &[Entry<'_, V>]) {
         let mut all = Vec::with_capacity(entries.len());
         let bytes: usize = entries.iter().map(|entry| size(entry.text, Values::Inline(entry.values))).sum();
         self.hashed.pages.reserve(bytes / PAGE);
         for entry in entries {
-            let at = self.add_all(entry.text, entry.values);
+            let Some(at) = self.add_all(entry.text, entry.values) else { continue };
             all.push(((self.hash_of)(entry.text), at));
         }
         self.hashed.slots = Slots::build(all);
     }
 
-    /// Adds a value that is not there.
-    pub(in super::super) fn insert(&mut self, hash: u64, text: &str, value: V) {
+    /// Adds a value that is not there. `false` if there is no room for it.
+    pub(in super::super) fn insert(&mut self, hash: u64, text: &str, value: V) -> bool {
         let Some((place, record)) = self.hashed.locate(hash, text) else {
-            let at = self.append(text, Values::Inline(&[value]));
+            let Some(at) = self.append(text, Values::Inline(&[value])) else { return false };
             let Self { hashed, touched, .. } = self;
             hashed.slots.insert(hash, at, &mut |step| touched(Step::Slots(step)));
-            return;
+            return true;
         };
         let old = record.size();
         match record.values() {
@@ -83,11 +94,12 @@ impl<V: Value> Edit<'_, V> {
             Values::Inline(values) => {
                 let at = values.partition_point(|other| *other < value);
                 let values = [&values[..at], &[value], &values[at..]].concat();
-                let at = self.add_all(text, &values);
-                self.replace(place, hash, at, old);
+                let Some(at) = self.add_all(text, &values) else { return false };
+                self.replace(place, at, old);
             }
         }
         self.clear_away();
+        true
     }
 
     /// Takes a value out that is there.
@@ -101,20 +113,22 @@ impl<V: Value> Edit<'_, V> {
                 let left = self.hashed.lists[list as usize].len();
                 if left == 1 || left * size_of::<V>() <= MOST_INLINE / 2 {
                     let values = self.hashed.lists[list as usize].to_vec();
-                    self.hashed.lists[list as usize] = List::empty();
-                    self.space.free_lists.push(list);
-                    (self.touched)(Step::List(list));
-                    let at = self.append(text, Values::Inline(&values));
-                    self.replace(place, hash, at, old);
+                    if let Some(at) = self.append(text, Values::Inline(&values)) {
+                        self.replace(place, at, old);
+                        self.hashed.lists[list as usize] = List::empty();
+                        self.space.free_lists.push(list);
+                        (self.touched)(Step::List(list));
+                    }
                 }
             }
             Values::Inline(values) if values.len() > 1 => {
                 let values: Vec<V> = values.iter().copied().filter(|other| other != value).collect();
-                let at = self.append(text, Values::Inline(&values));
-                self.replace(place, hash, at, old);
+                if let Some(at) = self.append(text, Values::Inline(&values)) {
+                    self.replace(place, at, old);
+                }
             }
             Values::Inline(_) => {
-                let Some((_, at)) = self.hashed.slots.at(place) else { return };
+                let at = self.hashed.slots.record(place);
                 let Self { hashed, touched, .. } = self;
                 hashed.slots.remove(place, &mut |step| touched(Step::Slots(step)));
                 self.kill(at, old);
@@ -135,15 +149,15 @@ impl<V: Value> Edit<'_, V> {
     }
 
     /// The record in a slot is another one from now on.
-    fn replace(&mut self, place: super::Place, hash: u64, new: Ref, old_size: usize) {
-        let Some((_, old)) = self.hashed.slots.at(place) else { return };
+    fn replace(&mut self, place: Place, new: Ref, old_size: usize) {
+        let old = self.hashed.slots.record(place);
         let Self { hashed, touched, .. } = self;
-        hashed.slots.replace(place, hash, new, &mut |step| touched(Step::Slots(step)));
+        hashed.slots.replace(place, new, &mut |step| touched(Step::Slots(step)));
         self.kill(old, old_size);
     }
 
     /// Adds a record, and a list if there are too many values for it.
-    fn add_all(&mut self, text: &str, values: &[V]) -> Ref {
+    fn add_all(&mut self, text: &str, values: &[V]) -> Option<Ref> {
         if size_of_val(values) <= MOST_INLINE || values.len() == 1 {
             return self.append(text, Values::Inline(values));
         }
@@ -156,12 +170,12 @@ impl<V: Value> Edit<'_, V> {
         self.append(text, Values::List(list))
     }
 
-    /// Adds a record behind the last one.
-    fn append(&mut self, text: &str, values: Values<'_, V>) -> Ref {
+    /// Adds a record behind the last one. `None` if all pages that can be named are there.
+    fn append(&mut self, text: &str, values: Values<'_, V>) -> Option<Ref> {
         let size = size(text, values);
         let (page, used) = match self.space.open {
             Some((page, used)) if used + size <= self.space.pages[page as usize].size => (page, used),
-            _ => self.open(size),
+            _ => self.open(size)?,
         };
         self.hashed.pages[page as usize].write(used / UNIT, text, values);
         if let Some((open, used)) = &mut self.space.open
@@ -174,12 +188,12 @@ impl<V: Value> Edit<'_, V> {
         if self.space.open.is_none_or(|(open, _)| open != page) {
             self.waste(page, 0, self.space.pages[page as usize].waste());
         }
-        (self.touched)(Step::Page(page));
-        Ref::new(page, (used / UNIT) as u32)
+        self.touch_page(page);
+        Some(Ref::new(page, (used / UNIT) as u32))
     }
 
     /// Makes a page with room for a record: its own, if it is large.
-    fn open(&mut self, size: usize) -> (u32, usize) {
+    fn open(&mut self, size: usize) -> Option<(u32, usize)> {
         let large = size > PAGE / 4;
         let bytes = if large { size } else { self.space.live.next_power_of_two().clamp(256, PAGE).max(size) };
         let new = Page::new(bytes);
@@ -190,20 +204,20 @@ impl<V: Value> Edit<'_, V> {
                 self.space.pages[page as usize] = room;
                 page
             }
+            None if self.hashed.pages.len() >= MOST_PAGES => return None,
             None => {
                 self.hashed.pages.push(new);
                 self.space.pages.push(room);
                 (self.hashed.pages.len() - 1) as u32
             }
         };
-        debug_assert!(self.hashed.pages.len() <= MOST_PAGES, "a table of more than 34 GB");
         if !large && let Some((old, _)) = self.space.open.replace((page, 0)) {
-            match self.space.pages[old as usize] {
-                Use { live: 0, .. } => self.free(old),
-                room => self.waste(old, 0, room.waste()),
+            self.waste(old, 0, self.space.pages[old as usize].waste());
+            if self.space.pages[old as usize].live == 0 {
+                self.free(old);
             }
         }
-        (page, 0)
+        Some((page, 0))
     }
 
     /// A record is dead from now on.
@@ -231,16 +245,16 @@ impl<V: Value> Edit<'_, V> {
         }
     }
 
-    /// Forgets a page that nothing is live in.
+    /// Forgets a page that nothing is live in, and that is counted as waste.
     fn free(&mut self, page: u32) {
-        let room = self.space.pages[page as usize].waste();
-        if self.space.wasted.remove(&(room as u32, page)) {
-            self.space.waste -= room;
-        }
+        let room = self.space.pages[page as usize].size;
+        self.space.wasted.remove(&(room as u32, page));
+        self.space.waste -= room;
         self.space.pages[page as usize] = Use::default();
         self.hashed.pages[page as usize] = Page::new(0);
         self.space.free_pages.push(page);
-        (self.touched)(Step::Page(page));
+        self.last_page = None;
+        self.touch_page(page);
     }
 
     /// Moves what is live out of the pages with the most that is dead, as long as too much is.
@@ -249,7 +263,7 @@ impl<V: Value> Edit<'_, V> {
             if self.space.waste <= self.space.live / WASTE + LITTLE {
                 return;
             }
-            let Some(&(_, page)) = self.space.wasted.last() else { return };
+            let Some((_, page)) = self.space.wasted.pop_last() else { return };
             self.move_out(page);
         }
     }
@@ -263,10 +277,20 @@ impl<V: Value> Edit<'_, V> {
             let hash = (self.hash_of)(text);
             // A dead record is in no slot.
             let Some((place, _)) = self.hashed.slots.find(hash, |other| other == at) else { continue };
-            let new = self.append(text, record.values());
+            let Some(new) = self.append(text, record.values()) else { return };
             let Self { hashed, touched, .. } = self;
-            hashed.slots.replace(place, hash, new, &mut |step| touched(Step::Slots(step)));
-            self.kill(at, record.size());
+            hashed.slots.replace(place, new, &mut |step| touched(Step::Slots(step)));
+            self.space.pages[page as usize].live -= record.size();
+            self.space.live -= record.size();
+            self.space.waste += record.size();
+        }
+        self.free(page);
+    }
+
+    fn touch_page(&mut self, page: u32) {
+        if self.last_page != Some(page) {
+            self.last_page = Some(page);
+            (self.touched)(Step::Page(page));
         }
     }
 }

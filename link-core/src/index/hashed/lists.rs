@@ -83,9 +83,7 @@ impl<V: Value> List<V> {
             self.parts[at] = new.into();
             return Some(at);
         }
-        if self.parts.len() < self.parts.capacity() / 4 {
-            self.parts.shrink_to(self.parts.len() * 2);
-        }
+        super::shrink(&mut self.parts);
         None
     }
 

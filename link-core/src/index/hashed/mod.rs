@@ -5,7 +5,10 @@ mod lists;
 mod records;
 mod slots;
 
-pub(super) use self::edit::{Edit, Space};
+pub(super) use self::{
+    edit::{Edit, Space},
+    slots::Home,
+};
 use self::{
     lists::List,
     records::{Page, Record, Values},
@@ -47,9 +50,7 @@ pub(super) enum Step {
 /// A record that may be the one that is looked for: its tag is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate {
-    hash: u64,
     place: Place,
-    slot: u64,
 }
 
 impl<V: Value> Hashed<V> {
@@ -111,27 +112,30 @@ impl<V: Value> Hashed<V> {
         }
     }
 
-    /// Adds to `candidates` what may be the record of a hash. No branch depends on whether there is one, for lookups of
-    /// many hashes side by side. The table must not be empty.
+    /// Where to look for a hash. The table must not be empty.
     #[inline]
-    pub(super) fn probe(&self, hash: u64, candidates: &mut Candidates) {
-        match self.slots.probe(hash) {
-            Some((place, slot)) => candidates.add(Candidate { hash, place, slot }, Slots::is_tagged(slot, hash)),
-            None => self.probe_far(hash, candidates),
-        }
+    pub(super) fn home(&self, hash: u64) -> Home {
+        self.slots.home(hash)
     }
 
-    #[cold]
-    fn probe_far(&self, hash: u64, candidates: &mut Candidates) {
-        if let Some((place, at)) = self.slots.find(hash, |_| true) {
-            candidates.add(Candidate { hash, place, slot: at.as_slot() }, true);
-        }
+    /// Reads what [`probe`](Self::probe) reads, for nothing but to have it near.
+    #[inline]
+    pub(super) fn near(&self, home: &Home) -> u32 {
+        self.slots.near(home)
     }
 
-    /// Reads where the record of a candidate begins, for nothing but to have it near.
+    /// Adds to `candidates` what may be the record of a hash. No branch depends on whether there is one, for lookups of
+    /// many hashes side by side.
+    #[inline]
+    pub(super) fn probe(&self, home: &Home, candidates: &mut Candidates) {
+        let (place, is_same) = self.slots.probe(home);
+        candidates.add(Candidate { place }, is_same);
+    }
+
+    /// Reads the record of a candidate here and there, for nothing but to have it near.
     #[inline]
     pub(super) fn touch(&self, candidate: &Candidate) -> u8 {
-        let at = Slots::record(candidate.slot);
+        let at = self.slots.record(candidate.place);
         self.pages[at.page()].touch(at.unit())
     }
 
@@ -143,14 +147,15 @@ impl<V: Value> Hashed<V> {
         passes: impl Fn(&[u8]) -> bool,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
-        let (mut place, mut at) = (candidate.place, Slots::record(candidate.slot));
+        let mut place = candidate.place;
         loop {
+            let at = self.slots.record(place);
             let record = self.pages[at.page()].record(at.unit());
             if passes(record.text()) {
                 return self.hand_out(record, found);
             }
-            match self.slots.next(place, candidate.hash) {
-                Some(next) => (place, at) = next,
+            match self.slots.next(place) {
+                Some(next) => place = next,
                 None => return true,
             }
         }
@@ -218,11 +223,16 @@ fn text<V: Value>(record: Record<'_, V>) -> &str {
 /// Bytes of the counters before what is shared.
 const COUNTERS: usize = 2 * size_of::<usize>();
 
+/// Gives back what is not used, if that is most of it.
+fn shrink<T>(list: &mut Vec<T>) {
+    if list.len() < list.capacity() / 4 {
+        list.shrink_to(list.len() * 2);
+    }
+}
+
 fn follow<T: Clone>(own: &mut Vec<T>, newest: &Vec<T>, at: usize) {
     own.truncate(newest.len());
-    if own.len() < own.capacity() / 4 {
-        own.shrink_to(own.len() * 2);
-    }
+    shrink(own);
     while own.len() < newest.len() {
         own.push(newest[own.len()].clone());
     }
@@ -245,7 +255,7 @@ pub(super) const SIDE_BY_SIDE: usize = 32;
 impl Candidates {
     #[inline]
     pub(super) fn new() -> Self {
-        let none = Candidate { hash: 0, place: Place::NONE, slot: 0 };
+        let none = Candidate { place: Place::NONE };
         Self { found: [none; SIDE_BY_SIDE], numbers: [0; SIDE_BY_SIDE], count: 0, number: 0 }
     }
 

@@ -4,24 +4,20 @@ use super::super::{
     cell::Arc,
     tree::{address, buddy},
 };
+use super::{COUNTERS, shrink};
 
-/// Where a record is: a page and a place in it, 34 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ref(u64);
+/// Where a record is: a page and a place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ref(u32);
 
 impl Ref {
     pub(super) fn new(page: u32, unit: u32) -> Self {
-        Self(u64::from(page) << OFFSET_BITS | u64::from(unit))
+        Self(page << OFFSET_BITS | unit)
     }
 
     #[inline]
     pub(super) fn page(self) -> usize {
         (self.0 >> OFFSET_BITS) as usize
-    }
-
-    /// As the slot of no hash in particular.
-    pub(super) fn as_slot(self) -> u64 {
-        self.0
     }
 
     /// In units of [`UNIT`](super::records::UNIT) bytes.
@@ -32,69 +28,83 @@ impl Ref {
 }
 
 const OFFSET_BITS: u32 = 12;
-const REF_BITS: u32 = 34;
-const TAG_BITS: u32 = 64 - REF_BITS;
-/// Pages that a [`Ref`] can name. One less than fit, so that no slot looks like an empty one.
-pub(super) const MOST_PAGES: usize = (1 << (REF_BITS - OFFSET_BITS)) - 1;
-/// Above every slot that is used.
-const EMPTY: u64 = u64::MAX;
+/// Pages that a [`Ref`] can name.
+pub(super) const MOST_PAGES: usize = 1 << (32 - OFFSET_BITS);
 
 /// A hash table of [`Ref`]s in segments.
 ///
 /// ```text
-/// segment   count, homes | slot slot ... slot EMPTY EMPTY EMPTY EMPTY
-/// slot      tag: 30 bits of the hash | Ref: 34 bits
+/// segment   tag tag ... tag EMPTY EMPTY EMPTY EMPTY | Ref Ref ... Ref 0 0 0 0
 /// ```
 ///
-/// The low bits of the tag say which segment, by linear hashing; the high ones, where a search begins in it: its home.
-/// Slots of a segment are in the order of their tags, at their home or behind it, with empty ones between (O. Amble,
+/// A tag is 32 bits of the hash. Its low bits say which segment, by linear hashing; the high ones, where a search begins
+/// in it: its home. Tags of a segment are in order, at their home or behind it, with empty places between (O. Amble,
 /// D. E. Knuth, *Ordered hash tables*, The Computer Journal 1974), so a search for what is not there ends as early as
-/// one for what is. Nothing but the tag is needed to split a segment.
+/// one for what is. Nothing but the tag is needed to split a segment, and nothing but tags is read where a hash is not
+/// found: they take half of the memory, and a search looks at four of them at once.
 ///
 /// A segment is shared by the copies of the table until one of them changes it.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
-    segments: Vec<Arc<[u64]>>,
+    segments: Vec<Segment>,
     len: usize,
 }
 
+#[derive(Debug, Clone)]
+struct Segment {
+    /// As many tags as references.
+    words: Arc<[u32]>,
+    homes: u32,
+    used: u32,
+}
+
+/// Of an empty place: above every tag.
+const EMPTY: u32 = u32::MAX;
 /// Records of a segment, about, if there are several segments.
 const USUAL: usize = 256;
-/// Slots behind the last home that are always empty, so that a search can look at four at once.
+/// Places behind the last home that are always empty, so that a search can look at four at once.
 const TAIL: usize = 4;
 
 /// A place in the table, until it changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    segment: usize,
-    slot: usize,
+    segment: u32,
+    at: u32,
 }
 
-/// What was touched.
+/// Where the search for a tag begins.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Home {
+    tag: u32,
+    segment: u32,
+    at: u32,
+}
+
+impl Home {
+    pub(in super::super) const NONE: Self = Self { tag: 0, segment: 0, at: 0 };
+}
+
+/// The segment that was touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Touched(u32);
 
 #[inline]
-fn tag(hash: u64) -> u64 {
-    hash >> REF_BITS
+fn tag(hash: u64) -> u32 {
+    ((hash >> 32) as u32).min(EMPTY - 1)
 }
 
 #[inline]
-fn homes(segment: &[u64]) -> u64 {
-    segment[0] >> 32
-}
-
-fn count(segment: &[u64]) -> usize {
-    segment[0] as u32 as usize
+fn home(tag: u32, homes: u32) -> usize {
+    ((u64::from(tag) * u64::from(homes)) >> 32) as usize
 }
 
 #[inline]
-fn home(tag: u64, homes: u64) -> usize {
-    1 + ((tag * homes) >> TAG_BITS) as usize
+fn segment(tag: u32, width: usize) -> usize {
+    address(tag.into(), width)
 }
 
 impl Place {
-    pub(super) const NONE: Self = Self { segment: 0, slot: 0 };
+    pub(super) const NONE: Self = Self { segment: 0, at: 0 };
 }
 
 impl Slots {
@@ -104,13 +114,12 @@ impl Slots {
 
     pub(super) fn build(mut all: Vec<(u64, Ref)>) -> Self {
         let width = all.len().div_ceil(USUAL);
-        let segment = |hash: u64| address(tag(hash), width);
-        all.sort_unstable_by_key(|&(hash, at)| (segment(hash), tag(hash), at.0));
-        let mut segments: Vec<Arc<[u64]>> = Vec::with_capacity(width);
+        all.sort_unstable_by_key(|&(hash, at)| (segment(tag(hash), width), tag(hash), at));
+        let mut segments = Vec::with_capacity(width);
         let mut rest = &*all;
         for at in 0..width {
-            let (these, others) = rest.split_at(rest.partition_point(|&(hash, _)| segment(hash) == at));
-            segments.push(pack(&these.iter().map(|&(hash, at)| word(hash, at)).collect::<Vec<_>>()));
+            let (these, others) = rest.split_at(rest.partition_point(|&(hash, _)| segment(tag(hash), width) == at));
+            segments.push(Segment::new(&these.iter().map(|&(hash, at)| (tag(hash), at)).collect::<Vec<_>>()));
             rest = others;
         }
         Self { segments, len: all.len() }
@@ -121,94 +130,103 @@ impl Slots {
         self.len
     }
 
-    /// The first slot that is not below those of the hash, looked for among four; `None` if there are more to look at.
+    /// Where the search for a hash begins. There must be some record.
     #[inline]
-    pub(super) fn probe(&self, hash: u64) -> Option<(Place, u64)> {
-        let segment = address(tag(hash), self.segments.len());
-        let slots = &*self.segments[segment];
-        let (home, low) = (home(tag(hash), homes(slots)), tag(hash) << REF_BITS);
-        let four = slots[home..].first_chunk::<4>()?;
-        let below = four.iter().map(|&slot| usize::from(slot < low)).sum::<usize>();
-        four.get(below).map(|&slot| (Place { segment, slot: home + below }, slot))
+    pub(super) fn home(&self, hash: u64) -> Home {
+        let tag = tag(hash);
+        let segment = segment(tag, self.segments.len());
+        Home { tag, segment: segment as u32, at: home(tag, self.segments[segment].homes) as u32 }
     }
 
-    /// Whether a slot of [`probe`](Self::probe) has the tag of the hash.
+    /// The tag in a home.
     #[inline]
-    pub(super) fn is_tagged(slot: u64, hash: u64) -> bool {
-        tag(slot) == tag(hash)
+    pub(super) fn near(&self, home: &Home) -> u32 {
+        self.segments[home.segment as usize].words[home.at as usize]
     }
 
+    /// The first place whose tag is not below the one that is looked for, and whether it is the same.
     #[inline]
-    pub(super) fn record(slot: u64) -> Ref {
-        Ref(slot & ((1 << REF_BITS) - 1))
+    pub(super) fn probe(&self, home: &Home) -> (Place, bool) {
+        let Home { tag, segment, at } = *home;
+        let tags = &self.segments[segment as usize].words[at as usize..];
+        let below = tags.first_chunk::<4>().map_or(0, |four| four.iter().map(|&other| u32::from(other < tag)).sum());
+        let mut below: u32 = below;
+        // Seldom.
+        while tags[below as usize] < tag {
+            below += 1;
+        }
+        (Place { segment, at: at + below }, tags[below as usize] == tag)
     }
 
-    /// The record of the hash for which `is` says so.
+    /// What is in a place that is used.
+    #[inline]
+    pub(super) fn record(&self, place: Place) -> Ref {
+        let words = &self.segments[place.segment as usize].words;
+        Ref(words[words.len() / 2 + place.at as usize])
+    }
+
+    /// The first record of the hash for which `is` says so.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
         if self.len == 0 {
             return None;
         }
-        let segment = address(tag(hash), self.segments.len());
-        let slots = &*self.segments[segment];
-        let low = tag(hash) << REF_BITS;
-        let mut at = home(tag(hash), homes(slots));
-        while slots[at] < low {
+        let tag = tag(hash);
+        let of = segment(tag, self.segments.len());
+        let segment = &self.segments[of];
+        let mut at = home(tag, segment.homes);
+        while segment.words[at] < tag {
             at += 1;
         }
-        while Self::is_tagged(slots[at], hash) && slots[at] != EMPTY {
-            let record = Self::record(slots[at]);
+        while segment.words[at] == tag {
+            let place = Place { segment: of as u32, at: at as u32 };
+            let record = self.record(place);
             if is(record) {
-                return Some((Place { segment, slot: at }, record));
+                return Some((place, record));
             }
             at += 1;
         }
         None
     }
 
-    /// What is in a place.
-    pub(super) fn at(&self, place: Place) -> Option<(Place, Ref)> {
-        let slot = *self.segments.get(place.segment)?.get(place.slot)?;
-        (slot != EMPTY).then(|| (place, Self::record(slot)))
-    }
-
-    /// The next slot, if it is of the same hash.
+    /// The next place, if it has the same tag.
     #[inline]
-    pub(super) fn next(&self, place: Place, hash: u64) -> Option<(Place, Ref)> {
-        let place = Place { slot: place.slot + 1, ..place };
-        let slot = *self.segments[place.segment].get(place.slot)?;
-        (Self::is_tagged(slot, hash) && slot != EMPTY).then(|| (place, Self::record(slot)))
+    pub(super) fn next(&self, Place { segment, at }: Place) -> Option<Place> {
+        let words = &self.segments[segment as usize].words;
+        let (this, next) = (words[at as usize], words[at as usize + 1]);
+        (this == next).then_some(Place { segment, at: at + 1 })
     }
 
     /// All records of a segment; `None` behind the last one.
     pub(super) fn segment(&self, at: usize) -> Option<impl Iterator<Item = Ref>> {
-        Some(entries(self.segments.get(at)?).map(Self::record))
+        Some(self.segments.get(at)?.entries().map(|(_, record)| record))
     }
 
     pub(super) fn insert(&mut self, hash: u64, at: Ref, touched: &mut dyn FnMut(Touched)) {
-        let slot = word(hash, at);
+        let tag = tag(hash);
         if self.segments.is_empty() {
-            self.segments.push(pack(&[]));
+            self.segments.push(Segment::new(&[]));
         }
-        let segment = address(tag(hash), self.segments.len());
-        put(&mut self.segments[segment], slot);
+        let of = segment(tag, self.segments.len());
+        self.segments[of].insert(tag, at);
         self.len += 1;
-        touched(Touched(segment as u32));
+        touched(Touched(of as u32));
         if self.len > self.segments.len() * (USUAL + USUAL / 8) {
             self.widen(touched);
         }
     }
 
-    pub(super) fn replace(&mut self, place: Place, hash: u64, at: Ref, touched: &mut dyn FnMut(Touched)) {
-        // Slots of one tag are in no order.
-        Arc::make_mut(&mut self.segments[place.segment])[place.slot] = word(hash, at);
-        touched(Touched(place.segment as u32));
+    pub(super) fn replace(&mut self, place: Place, at: Ref, touched: &mut dyn FnMut(Touched)) {
+        let words = Arc::make_mut(&mut self.segments[place.segment as usize].words);
+        let middle = words.len() / 2;
+        words[middle + place.at as usize] = at.0;
+        touched(Touched(place.segment));
     }
 
     pub(super) fn remove(&mut self, place: Place, touched: &mut dyn FnMut(Touched)) {
-        take(&mut self.segments[place.segment], place.slot);
+        self.segments[place.segment as usize].remove(place.at as usize);
         self.len -= 1;
-        touched(Touched(place.segment as u32));
+        touched(Touched(place.segment));
         if self.len == 0 {
             *self = Self::new();
         } else if self.segments.len() > 1 && self.len < (self.segments.len() - 1) * (USUAL - USUAL / 8) {
@@ -218,112 +236,103 @@ impl Slots {
 
     fn widen(&mut self, touched: &mut dyn FnMut(Touched)) {
         let new = self.segments.len();
-        let old = if new == 0 { 0 } else { buddy(new) };
-        let (go, stay): (Vec<u64>, Vec<u64>) =
-            entries(&self.segments[old]).partition(|&slot| address(tag(slot), new + 1) == new);
-        self.segments[old] = pack(&stay);
-        self.segments.push(pack(&go));
+        let old = buddy(new);
+        let (go, stay): (Vec<_>, Vec<_>) =
+            self.segments[old].entries().partition(|&(tag, _)| segment(tag, new + 1) == new);
+        self.segments[old] = Segment::new(&stay);
+        self.segments.push(Segment::new(&go));
         touched(Touched(old as u32));
     }
 
     fn narrow(&mut self, touched: &mut dyn FnMut(Touched)) {
         let Some(last) = self.segments.pop() else { return };
         let into = buddy(self.segments.len());
-        let mut all: Vec<u64> = entries(&self.segments[into]).chain(entries(&last)).collect();
+        let mut all: Vec<_> = self.segments[into].entries().chain(last.entries()).collect();
         all.sort_unstable();
-        self.segments[into] = pack(&all);
+        self.segments[into] = Segment::new(&all);
         touched(Touched(into as u32));
-        if self.segments.len() < self.segments.capacity() / 4 {
-            self.segments.shrink_to(self.segments.len() * 2);
-        }
+        shrink(&mut self.segments);
     }
 
     /// Makes what was touched as it is in `newest`.
     pub(super) fn follow(&mut self, newest: &Self, Touched(at): Touched) {
         self.len = newest.len;
-        self.segments.truncate(newest.segments.len());
-        if self.segments.len() < self.segments.capacity() / 4 {
-            self.segments.shrink_to(self.segments.len() * 2);
-        }
-        while self.segments.len() < newest.segments.len() {
-            self.segments.push(Arc::clone(&newest.segments[self.segments.len()]));
-        }
-        if let Some(segment) = newest.segments.get(at as usize) {
-            self.segments[at as usize] = Arc::clone(segment);
-        }
+        super::follow(&mut self.segments, &newest.segments, at as usize);
     }
 
     /// Bytes on the heap: of what each copy has, and of what they share.
     pub(super) fn heap(&self) -> (usize, usize) {
-        let shared = self.segments.iter().map(|segment| size_of_val(&**segment) + 2 * size_of::<usize>()).sum();
-        (self.segments.capacity() * size_of::<Arc<[u64]>>(), shared)
+        let shared = self.segments.iter().map(|segment| size_of_val(&*segment.words) + COUNTERS).sum();
+        (self.segments.capacity() * size_of::<Segment>(), shared)
     }
 }
 
-fn word(hash: u64, at: Ref) -> u64 {
-    tag(hash) << REF_BITS | at.0
-}
-
-fn entries(segment: &[u64]) -> impl Iterator<Item = u64> {
-    segment[1..].iter().copied().filter(|&slot| slot != EMPTY)
-}
-
-/// A segment of these slots, which are in order: two thirds of the homes are used.
-fn pack(slots: &[u64]) -> Arc<[u64]> {
-    let homes = slots.len() + slots.len() / 2 + 2;
-    let mut words = vec![EMPTY; 1 + homes + TAIL];
-    words[0] = (homes as u64) << 32 | slots.len() as u64;
-    let mut next = 0;
-    for &slot in slots {
-        next = next.max(home(tag(slot), homes as u64));
-        if next + TAIL >= words.len() {
-            words.resize(next + TAIL + 1, EMPTY);
+impl Segment {
+    /// Of these tags, which are in order. Two thirds of the homes are used.
+    fn new(entries: &[(u32, Ref)]) -> Self {
+        let homes = (entries.len() + entries.len() / 2 + 2) as u32;
+        let mut tags = vec![EMPTY; homes as usize + TAIL];
+        let mut places = Vec::with_capacity(entries.len());
+        let mut next = 0;
+        for &(tag, _) in entries {
+            next = next.max(home(tag, homes));
+            if next + TAIL >= tags.len() {
+                tags.resize(next + TAIL + 1, EMPTY);
+            }
+            tags[next] = tag;
+            places.push(next);
+            next += 1;
         }
-        words[next] = slot;
-        next += 1;
+        let middle = tags.len();
+        tags.resize(2 * middle, 0);
+        for (place, (_, record)) in places.into_iter().zip(entries) {
+            tags[middle + place] = record.0;
+        }
+        Self { words: tags.into(), homes, used: entries.len() as u32 }
     }
-    words.into()
-}
 
-fn put(segment: &mut Arc<[u64]>, slot: u64) {
-    let (used, homes) = (count(segment), homes(segment));
-    let mut at = home(tag(slot), homes);
-    while segment[at] < slot {
-        at += 1;
+    fn entries(&self) -> impl Iterator<Item = (u32, Ref)> {
+        let (tags, records) = self.words.split_at(self.words.len() / 2);
+        tags.iter().zip(records).filter(|(tag, _)| **tag != EMPTY).map(|(&tag, &record)| (tag, Ref(record)))
     }
-    let free = at + segment[at..].iter().take_while(|&&other| other != EMPTY).count();
-    if free + TAIL >= segment.len() || (used + 1) * 32 > homes as usize * 25 {
-        let mut all: Vec<u64> = entries(segment).collect();
-        all.insert(all.partition_point(|&other| other < slot), slot);
-        *segment = pack(&all);
-        return;
-    }
-    let words = Arc::make_mut(segment);
-    words.copy_within(at..free, at + 1);
-    words[at] = slot;
-    words[0] += 1;
-}
 
-fn take(segment: &mut Arc<[u64]>, slot: usize) {
-    let (used, homes) = (count(segment), homes(segment));
-    if (used - 1) * 5 < homes as usize * 3 && homes > 64 {
-        let all: Vec<u64> = segment[1..]
-            .iter()
-            .enumerate()
-            .filter(|&(at, &other)| at + 1 != slot && other != EMPTY)
-            .map(|(_, &other)| other)
-            .collect();
-        *segment = pack(&all);
-        return;
+    fn insert(&mut self, tag: u32, record: Ref) {
+        let middle = self.words.len() / 2;
+        let mut at = home(tag, self.homes);
+        while self.words[at] < tag {
+            at += 1;
+        }
+        let free = at + self.words[at..middle].iter().take_while(|&&other| other != EMPTY).count();
+        if free + TAIL >= middle || (self.used + 1) * 32 > self.homes * 25 {
+            let mut all: Vec<_> = self.entries().collect();
+            all.insert(all.partition_point(|&(other, _)| other < tag), (tag, record));
+            *self = Self::new(&all);
+            return;
+        }
+        let words = Arc::make_mut(&mut self.words);
+        words.copy_within(at..free, at + 1);
+        words.copy_within(middle + at..middle + free, middle + at + 1);
+        (words[at], words[middle + at]) = (tag, record.0);
+        self.used += 1;
     }
-    let words = Arc::make_mut(segment);
-    let mut at = slot;
-    while words[at + 1] != EMPTY && home(tag(words[at + 1]), homes) <= at {
-        words[at] = words[at + 1];
-        at += 1;
+
+    fn remove(&mut self, at: usize) {
+        if self.homes > 64 && (self.used - 1) * 5 < self.homes * 3 {
+            let record = Ref(self.words[self.words.len() / 2 + at]);
+            let all: Vec<_> = self.entries().filter(|&(_, other)| other != record).collect();
+            *self = Self::new(&all);
+            return;
+        }
+        let words = Arc::make_mut(&mut self.words);
+        let middle = words.len() / 2;
+        let behind = &words[at + 1..middle];
+        let moved = behind.iter().zip(at..).take_while(|&(&tag, at)| tag != EMPTY && home(tag, self.homes) <= at);
+        let last = at + moved.count();
+        words.copy_within(at + 1..last + 1, at);
+        words.copy_within(middle + at + 1..middle + last + 1, middle + at);
+        (words[last], words[middle + last]) = (EMPTY, 0);
+        self.used -= 1;
     }
-    words[at] = EMPTY;
-    words[0] -= 1;
 }
 
 #[cfg(test)]
@@ -348,8 +357,7 @@ mod tests {
                 assert!((5_000..9_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_none()));
                 let all: usize = (0..).map_while(|at| slots.segment(at)).map(Iterator::count).sum();
                 assert_eq!(all, 5_000);
-                let probed = (0..5_000)
-                    .filter(|&n| slots.probe(hash(n)).is_none_or(|(_, slot)| Slots::is_tagged(slot, hash(n))));
+                let probed = (0..5_000).filter(|&n| slots.probe(&slots.home(hash(n))).1);
                 assert_eq!(probed.count(), 5_000);
             }
             for n in 0..5_000 {
@@ -369,9 +377,9 @@ mod tests {
             slots.insert(u64::MAX, Ref::new(n, 5), &mut |_| {});
         }
         for n in 0..700 {
-            let (place, _) = slots.find(u64::MAX, |found| found.page() == n).unwrap();
+            let (place, _) = slots.find(u64::MAX, |found| found.page() == n as usize).unwrap();
             slots.remove(place, &mut |_| {});
-            assert!(slots.find(u64::MAX, |found| found.page() == n).is_none());
+            assert!(slots.find(u64::MAX, |found| found.page() == n as usize).is_none());
         }
     }
 }
