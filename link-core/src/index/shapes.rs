@@ -217,11 +217,10 @@ impl Shapes {
                 *home = filters.home(live.hash(&sums));
             }
             let homes = &homes[..lives.len()];
-            let near = homes.iter().fold(0, |near, home| near ^ filters.near(home));
+            let near = homes.iter().fold(0, |near, home| near ^ home.near());
             std::hint::black_box(near);
             for home in homes {
-                filters.probe(home, &mut candidates);
-                candidates.next();
+                candidates.probe(home);
             }
             let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ filters.touch(candidate));
             std::hint::black_box(near);

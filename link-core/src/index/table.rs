@@ -268,9 +268,7 @@ impl<V: Value> Table<V> {
         let mut candidates = Candidates::new();
         if self.exact.texts() > 0 {
             for topic in topics {
-                let home = self.exact.home(self.hasher().text(topic.as_ref()));
-                self.exact.probe(&home, &mut candidates);
-                candidates.next();
+                candidates.probe(&self.exact.home(self.hasher().text(topic.as_ref())));
             }
             let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ self.exact.touch(candidate));
             std::hint::black_box(near);

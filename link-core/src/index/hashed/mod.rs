@@ -7,7 +7,7 @@ mod slots;
 
 pub(super) use self::{
     edit::{Edit, Space},
-    slots::Home,
+    slots::{Candidate, Home},
 };
 use self::{
     lists::List,
@@ -45,12 +45,6 @@ pub(super) enum Step {
     List(u32),
     /// One part of a list.
     Part(u32, u32),
-}
-
-/// A record that may be the one that is looked for: its tag is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate {
-    place: Place,
 }
 
 impl<V: Value> Hashed<V> {
@@ -114,28 +108,14 @@ impl<V: Value> Hashed<V> {
 
     /// Where to look for a hash. The table must not be empty.
     #[inline]
-    pub(super) fn home(&self, hash: u64) -> Home {
+    pub(super) fn home(&self, hash: u64) -> Home<'_> {
         self.slots.home(hash)
-    }
-
-    /// Reads what [`probe`](Self::probe) reads, for nothing but to have it near.
-    #[inline]
-    pub(super) fn near(&self, home: &Home) -> u32 {
-        self.slots.near(home)
-    }
-
-    /// Adds to `candidates` what may be the record of a hash. No branch depends on whether there is one, for lookups of
-    /// many hashes side by side.
-    #[inline]
-    pub(super) fn probe(&self, home: &Home, candidates: &mut Candidates) {
-        let (place, is_same) = self.slots.probe(home);
-        candidates.add(Candidate { place }, is_same);
     }
 
     /// Reads the record of a candidate here and there, for nothing but to have it near.
     #[inline]
-    pub(super) fn touch(&self, candidate: &Candidate) -> u8 {
-        let at = self.slots.record(candidate.place);
+    pub(super) fn touch(&self, candidate: &Candidate<'_>) -> u8 {
+        let at = candidate.record();
         self.pages[at.page()].touch(at.unit())
     }
 
@@ -143,19 +123,19 @@ impl<V: Value> Hashed<V> {
     #[inline]
     pub(super) fn check(
         &self,
-        candidate: &Candidate,
+        candidate: &Candidate<'_>,
         passes: impl Fn(&[u8]) -> bool,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
-        let mut place = candidate.place;
+        let mut candidate = *candidate;
         loop {
-            let at = self.slots.record(place);
+            let at = candidate.record();
             let record = self.pages[at.page()].record(at.unit());
             if passes(record.text()) {
                 return self.hand_out(record, found);
             }
-            match self.slots.next(place) {
-                Some(next) => place = next,
+            match candidate.next() {
+                Some(next) => candidate = next,
                 None => return true,
             }
         }
@@ -241,9 +221,9 @@ fn follow<T: Clone>(own: &mut Vec<T>, newest: &Vec<T>, at: usize) {
     }
 }
 
-/// Candidates of several hashes, each with a number that its finder gave it.
-pub(super) struct Candidates {
-    found: [Candidate; SIDE_BY_SIDE],
+/// Candidates of several hashes, each with the number of its hash.
+pub(super) struct Candidates<'a> {
+    found: [Candidate<'a>; SIDE_BY_SIDE],
     numbers: [u8; SIDE_BY_SIDE],
     count: usize,
     number: u8,
@@ -252,11 +232,10 @@ pub(super) struct Candidates {
 /// Hashes that are looked up side by side.
 pub(super) const SIDE_BY_SIDE: usize = 32;
 
-impl Candidates {
+impl<'a> Candidates<'a> {
     #[inline]
     pub(super) fn new() -> Self {
-        let none = Candidate { place: Place::NONE };
-        Self { found: [none; SIDE_BY_SIDE], numbers: [0; SIDE_BY_SIDE], count: 0, number: 0 }
+        Self { found: [Candidate::NONE; SIDE_BY_SIDE], numbers: [0; SIDE_BY_SIDE], count: 0, number: 0 }
     }
 
     /// Forgets all.
@@ -265,25 +244,22 @@ impl Candidates {
         (self.count, self.number) = (0, 0);
     }
 
-    /// Each candidate, with the number of the hash among those that were probed since the last `clear`.
+    /// Adds what may be the record of the next hash. No branch depends on whether there is one.
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Candidate)> {
-        let count = self.count.min(SIDE_BY_SIDE);
-        self.numbers[..count].iter().map(|&number| usize::from(number)).zip(&self.found[..count])
-    }
-
-    #[inline]
-    fn add(&mut self, candidate: Candidate, is_one: bool) {
+    pub(super) fn probe(&mut self, home: &Home<'a>) {
+        let (candidate, is_there) = home.probe();
         let at = self.count % SIDE_BY_SIDE;
         self.found[at] = candidate;
         self.numbers[at] = self.number;
-        self.count += usize::from(is_one);
+        self.count += usize::from(is_there);
+        self.number += 1;
     }
 
-    /// What is probed next has the next number.
+    /// Each candidate, with the number of its hash among those that were probed since the last `clear`.
     #[inline]
-    pub(super) fn next(&mut self) {
-        self.number += 1;
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Candidate<'a>)> {
+        let count = self.count.min(SIDE_BY_SIDE);
+        self.numbers[..count].iter().map(|&number| usize::from(number)).zip(&self.found[..count])
     }
 }
 

@@ -1,10 +1,7 @@
 //! Where records are, by hash: ordered hash tables of some hundred words each.
 
-use super::super::{
-    cell::Arc,
-    tree::{address, buddy},
-};
-use super::{COUNTERS, shrink};
+use super::super::{cell::Arc, tree::buddy};
+use super::shrink;
 
 /// Where a record is: a page and a place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,17 +28,17 @@ const OFFSET_BITS: u32 = 12;
 /// Pages that a [`Ref`] can name.
 pub(super) const MOST_PAGES: usize = 1 << (32 - OFFSET_BITS);
 
-/// A hash table of [`Ref`]s in segments.
+/// A hash table of [`Ref`]s in segments of lines.
 ///
 /// ```text
-/// segment   tag tag ... tag EMPTY EMPTY EMPTY EMPTY | Ref Ref ... Ref 0 0 0 0
+/// segment   line line line ...                    64 bytes each: a line of the processor's cache
+/// line      tag tag tag tag tag tag tag EMPTY | Ref Ref Ref Ref Ref Ref Ref 0
 /// ```
 ///
-/// A tag is 32 bits of the hash. Its low bits say which segment, by linear hashing; the high ones, where a search begins
-/// in it: its home. Tags of a segment are in order, at their home or behind it, with empty places between (O. Amble,
-/// D. E. Knuth, *Ordered hash tables*, The Computer Journal 1974), so a search for what is not there ends as early as
-/// one for what is. Nothing but the tag is needed to split a segment, and nothing but tags is read where a hash is not
-/// found: they take half of the memory, and a search looks at four of them at once.
+/// A tag is 32 bits of the hash. Its low bits say which segment, by linear hashing; the high ones, which line a search
+/// begins with: its home. Tags of a segment are in order, from the beginning of their home on or behind it, and what is
+/// not used of a line is at its end (O. Amble, D. E. Knuth, *Ordered hash tables*, The Computer Journal 1974). So one
+/// line tells nearly always, also of a hash that is not there. Nothing but the tag is needed to split a segment.
 ///
 /// A segment is shared by the copies of the table until one of them changes it.
 #[derive(Debug, Clone)]
@@ -52,36 +49,65 @@ pub(super) struct Slots {
 
 #[derive(Debug, Clone)]
 struct Segment {
-    /// As many tags as references.
-    words: Arc<[u32]>,
+    lines: Arc<[Line]>,
     homes: u32,
     used: u32,
 }
 
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Line {
+    tags: [u32; WIDTH],
+    records: [u32; WIDTH],
+}
+
+const WIDTH: usize = 8;
 /// Of an empty place: above every tag.
 const EMPTY: u32 = u32::MAX;
 /// Records of a segment, about, if there are several segments.
 const USUAL: usize = 256;
-/// Places behind the last home that are always empty, so that a search can look at four at once.
-const TAIL: usize = 4;
 
 /// A place in the table, until it changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    segment: u32,
-    at: u32,
+    segment: usize,
+    at: usize,
 }
 
 /// Where the search for a tag begins.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Home {
+pub(in super::super) struct Home<'a> {
+    /// Never empty.
+    lines: &'a [Line],
     tag: u32,
-    segment: u32,
+}
+
+impl Home<'_> {
+    pub(in super::super) const NONE: Self = Self { lines: &[Line::EMPTY], tag: 0 };
+}
+
+/// The first of the places that have the tag that was looked for.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Candidate<'a> {
+    lines: &'a [Line],
     at: u32,
 }
 
-impl Home {
-    pub(in super::super) const NONE: Self = Self { tag: 0, segment: 0, at: 0 };
+impl Candidate<'_> {
+    pub(in super::super) const NONE: Self = Self { lines: &[Line::EMPTY], at: 0 };
+
+    #[inline]
+    pub(super) fn record(&self) -> Ref {
+        Ref(self.lines[0].records[self.at as usize % WIDTH])
+    }
+
+    /// The next place, if it has the same tag.
+    pub(super) fn next(&self) -> Option<Self> {
+        let next = self.at as usize + 1;
+        let lines = &self.lines[next / WIDTH..];
+        let same = self.lines[0].tags[self.at as usize] == lines[0].tags[next % WIDTH];
+        same.then_some(Self { lines, at: (next % WIDTH) as u32 })
+    }
 }
 
 /// The segment that was touched.
@@ -93,18 +119,61 @@ fn tag(hash: u64) -> u32 {
     ((hash >> 32) as u32).min(EMPTY - 1)
 }
 
+/// The line in which the search for a tag begins.
 #[inline]
 fn home(tag: u32, homes: u32) -> usize {
     ((u64::from(tag) * u64::from(homes)) >> 32) as usize
 }
 
+/// As [`address`](super::super::tree::address), without a branch.
 #[inline]
 fn segment(tag: u32, width: usize) -> usize {
-    address(tag.into(), width)
+    let whole = usize::MAX >> (width - 1).leading_zeros().min(63);
+    let at = tag as usize & whole;
+    at & (if at < width { whole } else { whole >> 1 })
 }
 
-impl Place {
-    pub(super) const NONE: Self = Self { segment: 0, at: 0 };
+impl Home<'_> {
+    /// Reads it, for nothing but to have it near.
+    #[inline]
+    pub(in super::super) fn near(&self) -> u32 {
+        self.lines[0].tags[0]
+    }
+}
+
+impl<'a> Home<'a> {
+    /// The first place with the tag, and whether there is one.
+    #[inline(always)]
+    pub(super) fn probe(&self) -> (Candidate<'a>, bool) {
+        let Self { mut lines, tag } = *self;
+        let (mut at, mut is_there) = lines[0].place(tag);
+        // Seldom: the line is full, and all of it is before the tag.
+        while !is_there & (lines[0].tags[WIDTH - 1] < tag) {
+            lines = &lines[1..];
+            (at, is_there) = lines[0].place(tag);
+        }
+        (Candidate { lines, at }, is_there)
+    }
+}
+
+impl Line {
+    const EMPTY: Self = Self { tags: [EMPTY; WIDTH], records: [0; WIDTH] };
+
+    /// The first place of a tag, and whether there is one. No branch depends on it, but where there are several.
+    #[inline(always)]
+    fn place(&self, tag: u32) -> (u32, bool) {
+        let code = |at: usize| if self.tags[at] == tag { 16 + at as u32 } else { 0 };
+        let sum: u32 = (0..WIDTH).map(code).sum();
+        if sum >= 32 {
+            return (self.first_of_several(tag), true);
+        }
+        (sum % 16, sum != 0)
+    }
+
+    #[cold]
+    fn first_of_several(&self, tag: u32) -> u32 {
+        self.tags.iter().position(|&other| other == tag).unwrap_or(0) as u32
+    }
 }
 
 impl Slots {
@@ -132,37 +201,16 @@ impl Slots {
 
     /// Where the search for a hash begins. There must be some record.
     #[inline]
-    pub(super) fn home(&self, hash: u64) -> Home {
+    pub(super) fn home(&self, hash: u64) -> Home<'_> {
         let tag = tag(hash);
-        let segment = segment(tag, self.segments.len());
-        Home { tag, segment: segment as u32, at: home(tag, self.segments[segment].homes) as u32 }
-    }
-
-    /// The tag in a home.
-    #[inline]
-    pub(super) fn near(&self, home: &Home) -> u32 {
-        self.segments[home.segment as usize].words[home.at as usize]
-    }
-
-    /// The first place whose tag is not below the one that is looked for, and whether it is the same.
-    #[inline]
-    pub(super) fn probe(&self, home: &Home) -> (Place, bool) {
-        let Home { tag, segment, at } = *home;
-        let tags = &self.segments[segment as usize].words[at as usize..];
-        let below = tags.first_chunk::<4>().map_or(0, |four| four.iter().map(|&other| u32::from(other < tag)).sum());
-        let mut below: u32 = below;
-        // Seldom.
-        while tags[below as usize] < tag {
-            below += 1;
-        }
-        (Place { segment, at: at + below }, tags[below as usize] == tag)
+        let segment = &self.segments[segment(tag, self.segments.len())];
+        Home { lines: &segment.lines[home(tag, segment.homes)..], tag }
     }
 
     /// What is in a place that is used.
     #[inline]
     pub(super) fn record(&self, place: Place) -> Ref {
-        let words = &self.segments[place.segment as usize].words;
-        Ref(words[words.len() / 2 + place.at as usize])
+        self.segments[place.segment].get(place.at).1
     }
 
     /// The first record of the hash for which `is` says so.
@@ -171,30 +219,23 @@ impl Slots {
         if self.len == 0 {
             return None;
         }
-        let tag = tag(hash);
-        let of = segment(tag, self.segments.len());
-        let segment = &self.segments[of];
-        let mut at = home(tag, segment.homes);
-        while segment.words[at] < tag {
-            at += 1;
+        let (mut candidate, is_there) = self.home(hash).probe();
+        if !is_there {
+            return None;
         }
-        while segment.words[at] == tag {
-            let place = Place { segment: of as u32, at: at as u32 };
-            let record = self.record(place);
+        loop {
+            let record = candidate.record();
             if is(record) {
-                return Some((place, record));
+                return Some((self.place(hash, &candidate), record));
             }
-            at += 1;
+            candidate = candidate.next()?;
         }
-        None
     }
 
-    /// The next place, if it has the same tag.
-    #[inline]
-    pub(super) fn next(&self, Place { segment, at }: Place) -> Option<Place> {
-        let words = &self.segments[segment as usize].words;
-        let (this, next) = (words[at as usize], words[at as usize + 1]);
-        (this == next).then_some(Place { segment, at: at + 1 })
+    fn place(&self, hash: u64, candidate: &Candidate<'_>) -> Place {
+        let segment = segment(tag(hash), self.segments.len());
+        let line = self.segments[segment].lines.len() - candidate.lines.len();
+        Place { segment, at: line * WIDTH + candidate.at as usize }
     }
 
     /// All records of a segment; `None` behind the last one.
@@ -216,17 +257,17 @@ impl Slots {
         }
     }
 
-    pub(super) fn replace(&mut self, place: Place, at: Ref, touched: &mut dyn FnMut(Touched)) {
-        let words = Arc::make_mut(&mut self.segments[place.segment as usize].words);
-        let middle = words.len() / 2;
-        words[middle + place.at as usize] = at.0;
-        touched(Touched(place.segment));
+    pub(super) fn replace(&mut self, place: Place, record: Ref, touched: &mut dyn FnMut(Touched)) {
+        let at = place.at;
+        let lines = Arc::make_mut(&mut self.segments[place.segment].lines);
+        lines[at / WIDTH].records[at % WIDTH] = record.0;
+        touched(Touched(place.segment as u32));
     }
 
     pub(super) fn remove(&mut self, place: Place, touched: &mut dyn FnMut(Touched)) {
-        self.segments[place.segment as usize].remove(place.at as usize);
+        self.segments[place.segment].remove(place.at);
         self.len -= 1;
-        touched(Touched(place.segment));
+        touched(Touched(place.segment as u32));
         if self.len == 0 {
             *self = Self::new();
         } else if self.segments.len() > 1 && self.len < (self.segments.len() - 1) * (USUAL - USUAL / 8) {
@@ -262,75 +303,90 @@ impl Slots {
 
     /// Bytes on the heap: of what each copy has, and of what they share.
     pub(super) fn heap(&self) -> (usize, usize) {
-        let shared = self.segments.iter().map(|segment| size_of_val(&*segment.words) + COUNTERS).sum();
+        // The counters take a line of their own.
+        let shared = self.segments.iter().map(|segment| size_of_val(&*segment.lines) + size_of::<Line>()).sum();
         (self.segments.capacity() * size_of::<Segment>(), shared)
     }
 }
 
 impl Segment {
-    /// Of these tags, which are in order. Two thirds of the homes are used.
+    /// Of these tags, which are in order. Two thirds of the places are used.
     fn new(entries: &[(u32, Ref)]) -> Self {
-        let homes = (entries.len() + entries.len() / 2 + 2) as u32;
-        let mut tags = vec![EMPTY; homes as usize + TAIL];
-        let mut places = Vec::with_capacity(entries.len());
+        let homes = (entries.len() + entries.len() / 2).div_ceil(WIDTH).max(1) as u32;
+        let mut lines = Vec::with_capacity(homes as usize + 1);
+        lines.resize(homes as usize, Line::EMPTY);
         let mut next = 0;
-        for &(tag, _) in entries {
-            next = next.max(home(tag, homes));
-            if next + TAIL >= tags.len() {
-                tags.resize(next + TAIL + 1, EMPTY);
+        for &(tag, record) in entries {
+            next = next.max(home(tag, homes) * WIDTH);
+            if next / WIDTH == lines.len() {
+                lines.push(Line::EMPTY);
             }
-            tags[next] = tag;
-            places.push(next);
+            let line = &mut lines[next / WIDTH];
+            (line.tags[next % WIDTH], line.records[next % WIDTH]) = (tag, record.0);
             next += 1;
         }
-        let middle = tags.len();
-        tags.resize(2 * middle, 0);
-        for (place, (_, record)) in places.into_iter().zip(entries) {
-            tags[middle + place] = record.0;
+        // The last line ends every search.
+        if next == lines.len() * WIDTH {
+            lines.push(Line::EMPTY);
         }
-        Self { words: tags.into(), homes, used: entries.len() as u32 }
+        Self { lines: lines.into(), homes, used: entries.len() as u32 }
+    }
+
+    #[inline]
+    fn tag(&self, at: usize) -> u32 {
+        self.lines[at / WIDTH].tags[at % WIDTH]
+    }
+
+    #[inline]
+    fn get(&self, at: usize) -> (u32, Ref) {
+        let line = &self.lines[at / WIDTH];
+        (line.tags[at % WIDTH], Ref(line.records[at % WIDTH]))
     }
 
     fn entries(&self) -> impl Iterator<Item = (u32, Ref)> {
-        let (tags, records) = self.words.split_at(self.words.len() / 2);
-        tags.iter().zip(records).filter(|(tag, _)| **tag != EMPTY).map(|(&tag, &record)| (tag, Ref(record)))
+        (0..self.lines.len() * WIDTH).map(|at| self.get(at)).filter(|&(tag, _)| tag != EMPTY)
     }
 
     fn insert(&mut self, tag: u32, record: Ref) {
-        let middle = self.words.len() / 2;
-        let mut at = home(tag, self.homes);
-        while self.words[at] < tag {
+        let mut at = home(tag, self.homes) * WIDTH;
+        while self.tag(at) < tag {
             at += 1;
         }
-        let free = at + self.words[at..middle].iter().take_while(|&&other| other != EMPTY).count();
-        if free + TAIL >= middle || (self.used + 1) * 32 > self.homes * 25 {
+        let free = (at..).find(|&at| self.tag(at) == EMPTY).unwrap_or(at);
+        if free + 1 == self.lines.len() * WIDTH || (self.used + 1) * 4 > self.homes * (WIDTH as u32 * 3) {
             let mut all: Vec<_> = self.entries().collect();
             all.insert(all.partition_point(|&(other, _)| other < tag), (tag, record));
             *self = Self::new(&all);
             return;
         }
-        let words = Arc::make_mut(&mut self.words);
-        words.copy_within(at..free, at + 1);
-        words.copy_within(middle + at..middle + free, middle + at + 1);
-        (words[at], words[middle + at]) = (tag, record.0);
+        let lines = Arc::make_mut(&mut self.lines);
+        let mut moved = (tag, record.0);
+        for at in at..=free {
+            let line = &mut lines[at / WIDTH];
+            std::mem::swap(&mut line.tags[at % WIDTH], &mut moved.0);
+            std::mem::swap(&mut line.records[at % WIDTH], &mut moved.1);
+        }
         self.used += 1;
     }
 
     fn remove(&mut self, at: usize) {
-        if self.homes > 64 && (self.used - 1) * 5 < self.homes * 3 {
-            let record = Ref(self.words[self.words.len() / 2 + at]);
-            let all: Vec<_> = self.entries().filter(|&(_, other)| other != record).collect();
+        if self.homes > 8 && (self.used - 1) * 5 < self.homes * (WIDTH as u32 * 3) {
+            let gone = self.get(at).1;
+            let all: Vec<_> = self.entries().filter(|&(_, record)| record != gone).collect();
             *self = Self::new(&all);
             return;
         }
-        let words = Arc::make_mut(&mut self.words);
-        let middle = words.len() / 2;
-        let behind = &words[at + 1..middle];
-        let moved = behind.iter().zip(at..).take_while(|&(&tag, at)| tag != EMPTY && home(tag, self.homes) <= at);
-        let last = at + moved.count();
-        words.copy_within(at + 1..last + 1, at);
-        words.copy_within(middle + at + 1..middle + last + 1, middle + at);
-        (words[last], words[middle + last]) = (EMPTY, 0);
+        let mut last = at;
+        while self.tag(last + 1) != EMPTY && home(self.tag(last + 1), self.homes) * WIDTH <= last {
+            last += 1;
+        }
+        let lines = Arc::make_mut(&mut self.lines);
+        let mut moved = (EMPTY, 0);
+        for at in (at..=last).rev() {
+            let line = &mut lines[at / WIDTH];
+            std::mem::swap(&mut line.tags[at % WIDTH], &mut moved.0);
+            std::mem::swap(&mut line.records[at % WIDTH], &mut moved.1);
+        }
         self.used -= 1;
     }
 }
@@ -357,7 +413,7 @@ mod tests {
                 assert!((5_000..9_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_none()));
                 let all: usize = (0..).map_while(|at| slots.segment(at)).map(Iterator::count).sum();
                 assert_eq!(all, 5_000);
-                let probed = (0..5_000).filter(|&n| slots.probe(&slots.home(hash(n))).1);
+                let probed = (0..5_000).filter(|&n| slots.home(hash(n)).probe().1);
                 assert_eq!(probed.count(), 5_000);
             }
             for n in 0..5_000 {
