@@ -60,7 +60,9 @@ impl Hasher {
         let mut level = |end: usize| {
             let level = &bytes[start..end];
             let hash = self.bytes(level);
-            key.whole = mix(key.whole, hash);
+            if FILTER {
+                key.whole = mix(key.whole, hash);
+            }
             if FILTER && level == b"#" {
                 key.open = true;
                 return false;
@@ -114,7 +116,7 @@ pub(super) struct Key<'a> {
     pub(super) levels: u32,
     /// Whether it is a filter that ends with `#`.
     pub(super) open: bool,
-    /// Hash of the whole text.
+    /// Hash of the whole text of a filter.
     pub(super) whole: u64,
     hashes: [u64; INDEXED],
     /// Where each level begins, and the first one that is not there would.

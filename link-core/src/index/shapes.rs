@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    hashed::{Candidates, Hashed, Home, SIDE_BY_SIDE, same},
+    hashed::{Candidates, Hashed, SIDE_BY_SIDE, same},
     key::{INDEXED, Key},
     leaf::Value,
 };
@@ -85,15 +85,18 @@ impl Shape {
 /// Sums of the hashes of the levels, each at its place.
 pub(super) struct Sums {
     /// Of a level; 0 for `+`, and where there is none.
-    parts: [u64; INDEXED + 1],
+    parts: [u64; PLACES],
     /// Of so many levels.
-    sums: [u64; INDEXED + 1],
+    sums: [u64; PLACES],
 }
+
+/// More than there are levels, so that a number of five bits is a place.
+const PLACES: usize = 32;
 
 impl Sums {
     #[inline]
     pub(super) fn of(key: &Key<'_>) -> Self {
-        let mut sums = Self { parts: [0; INDEXED + 1], sums: [0; INDEXED + 1] };
+        let mut sums = Self { parts: [0; PLACES], sums: [0; PLACES] };
         let mut sum = 0_u64;
         for level in 0..key.indexed() {
             let part = key.hash(level).rotate_left(level as u32 * 3);
@@ -107,8 +110,7 @@ impl Sums {
 
 #[inline]
 fn finish(sum: u64, salt: u64) -> u64 {
-    let product = u128::from(sum ^ salt) * u128::from(salt | 1);
-    (product >> 64) as u64 ^ product as u64
+    (sum ^ salt).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// A shape, prepared for topics.
@@ -136,9 +138,8 @@ impl Live {
     /// The hash of the filter of this shape that matches the topic.
     #[inline]
     fn hash(&self, sums: &Sums) -> u64 {
-        let [first, second] = self.first.map(|level| sums.parts[usize::from(level) % (INDEXED + 1)]);
-        let mut sum =
-            sums.sums[usize::from(self.shape.levels) % (INDEXED + 1)].wrapping_sub(first).wrapping_sub(second);
+        let [first, second] = self.first.map(|level| sums.parts[usize::from(level) % PLACES]);
+        let mut sum = sums.sums[usize::from(self.shape.levels) % PLACES].wrapping_sub(first).wrapping_sub(second);
         let mut others = self.others;
         while others != 0 {
             sum = sum.wrapping_sub(sums.parts[others.trailing_zeros() as usize]);
@@ -211,25 +212,14 @@ impl Shapes {
         let reserved = key.is_reserved();
         let mut candidates = Candidates::new();
         for lives in closed.chunks(SIDE_BY_SIDE).chain(open.chunks(SIDE_BY_SIDE)) {
-            candidates.clear();
-            let mut homes = [Home::NONE; SIDE_BY_SIDE];
-            for (home, live) in homes.iter_mut().zip(lives) {
-                *home = filters.home(live.hash(&sums));
-            }
-            let homes = &homes[..lives.len()];
-            let near = homes.iter().fold(0, |near, home| near ^ home.near());
-            std::hint::black_box(near);
-            for home in homes {
-                candidates.probe(home);
-            }
-            let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ filters.touch(candidate));
-            std::hint::black_box(near);
-            for (number, candidate) in candidates.iter() {
+            candidates.find(lives.iter().map(|live| filters.home(live.hash(&sums))));
+            candidates.touch(filters);
+            for (number, same, home) in candidates.iter() {
                 let shape = lives[number].shape;
                 if reserved && shape.begins_with_wildcard() {
                     continue;
                 }
-                if !filters.check(candidate, |text| shape.matches(text, key), found) {
+                if !filters.check(home, same, |text| shape.matches(text, key), found) {
                     return false;
                 }
             }

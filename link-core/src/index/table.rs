@@ -267,11 +267,8 @@ impl<V: Value> Table<V> {
     fn search_few<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
         let mut candidates = Candidates::new();
         if self.exact.texts() > 0 {
-            for topic in topics {
-                candidates.probe(&self.exact.home(self.hasher().text(topic.as_ref())));
-            }
-            let near = candidates.iter().fold(0, |near, (_, candidate)| near ^ self.exact.touch(candidate));
-            std::hint::black_box(near);
+            candidates.find(topics.iter().map(|topic| self.exact.home(self.hasher().text(topic.as_ref()))));
+            candidates.touch(&self.exact);
         }
         let mut exact = candidates.iter().peekable();
         for (number, topic) in topics.iter().enumerate() {
@@ -280,8 +277,8 @@ impl<V: Value> Table<V> {
                 matches.add(values);
                 true
             };
-            if let Some((_, candidate)) = exact.next_if(|&(of, _)| of == number) {
-                self.exact.check(candidate, |text| same(text, topic.as_bytes()), &mut found);
+            if let Some((_, places, home)) = exact.next_if(|&(of, ..)| of == number) {
+                self.exact.check(home, places, |text| same(text, topic.as_bytes()), &mut found);
             }
             if self.has_wildcards() {
                 self.search_wildcards(topic, &mut found);

@@ -7,7 +7,7 @@ mod slots;
 
 pub(super) use self::{
     edit::{Edit, Space},
-    slots::{Candidate, Home},
+    slots::Home,
 };
 use self::{
     lists::List,
@@ -114,31 +114,33 @@ impl<V: Value> Hashed<V> {
 
     /// Reads the record of a candidate here and there, for nothing but to have it near.
     #[inline]
-    pub(super) fn touch(&self, candidate: &Candidate<'_>) -> u8 {
-        let at = candidate.record();
+    pub(super) fn near(&self, home: &Home<'_>, same: u8) -> u8 {
+        let at = home.record(same);
         self.pages[at.page()].touch(at.unit())
     }
 
-    /// Calls `found` with the values of that record of the candidate's hash whose text passes, until it says `false`.
+    /// Calls `found` with the values of that record of a candidate's hash whose text passes, until it says `false`.
     #[inline]
     pub(super) fn check(
         &self,
-        candidate: &Candidate<'_>,
+        home: &Home<'_>,
+        same: u8,
         passes: impl Fn(&[u8]) -> bool,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
-        let mut candidate = *candidate;
-        loop {
-            let at = candidate.record();
-            let record = self.pages[at.page()].record(at.unit());
-            if passes(record.text()) {
-                return self.hand_out(record, found);
-            }
-            match candidate.next() {
-                Some(next) => candidate = next,
-                None => return true,
-            }
+        let at = home.record(same);
+        let record = self.pages[at.page()].record(at.unit());
+        if passes(record.text()) {
+            return self.hand_out(record, found);
         }
+        self.check_all(home, passes, found)
+    }
+
+    /// The same for all records of the hash.
+    #[cold]
+    fn check_all(&self, home: &Home<'_>, passes: impl Fn(&[u8]) -> bool, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let record = self.slots.find_from(home, |at| passes(self.pages[at.page()].record(at.unit()).text()));
+        record.is_none_or(|(_, at)| self.hand_out(self.pages[at.page()].record(at.unit()), found))
     }
 
     /// Calls `found` with those texts of a hash that pass, and their values.
@@ -221,45 +223,57 @@ fn follow<T: Clone>(own: &mut Vec<T>, newest: &Vec<T>, at: usize) {
     }
 }
 
-/// Candidates of several hashes, each with the number of its hash.
+/// Lookups of several hashes side by side, so that the processor waits for all of them at once.
 pub(super) struct Candidates<'a> {
-    found: [Candidate<'a>; SIDE_BY_SIDE],
-    numbers: [u8; SIDE_BY_SIDE],
+    homes: [Home<'a>; SIDE_BY_SIDE],
+    /// Those that may have a record: the number of the home, and the places of the tag in it.
+    found: [(u8, u8); SIDE_BY_SIDE],
     count: usize,
-    number: u8,
 }
 
 /// Hashes that are looked up side by side.
 pub(super) const SIDE_BY_SIDE: usize = 32;
+/// In place of the places of a tag: they are elsewhere.
+const ELSEWHERE: u8 = 1;
 
 impl<'a> Candidates<'a> {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { found: [Candidate::NONE; SIDE_BY_SIDE], numbers: [0; SIDE_BY_SIDE], count: 0, number: 0 }
+        Self { homes: [Home::NONE; SIDE_BY_SIDE], found: [(0, 0); SIDE_BY_SIDE], count: 0 }
     }
 
-    /// Forgets all.
+    /// Looks up to [`SIDE_BY_SIDE`] homes up.
     #[inline]
-    pub(super) fn clear(&mut self) {
-        (self.count, self.number) = (0, 0);
+    pub(super) fn find(&mut self, homes: impl Iterator<Item = Home<'a>>) {
+        let mut used = 0;
+        for (place, home) in self.homes.iter_mut().zip(homes) {
+            *place = home;
+            used += 1;
+        }
+        let homes = &self.homes[..used];
+        std::hint::black_box(homes.iter().fold(0, |near, home| near ^ home.near()));
+        let mut count = 0;
+        // No branch depends on whether there is a record: nobody could guess it.
+        for (number, home) in (0..).zip(homes) {
+            let same = if home.is_enough() { home.same() } else { ELSEWHERE };
+            self.found[count % SIDE_BY_SIDE] = (same, number);
+            count += usize::from(same != 0);
+        }
+        self.count = count;
     }
 
-    /// Adds what may be the record of the next hash. No branch depends on whether there is one.
+    /// Reads the records of all candidates, for nothing but to have them near.
     #[inline]
-    pub(super) fn probe(&mut self, home: &Home<'a>) {
-        let (candidate, is_there) = home.probe();
-        let at = self.count % SIDE_BY_SIDE;
-        self.found[at] = candidate;
-        self.numbers[at] = self.number;
-        self.count += usize::from(is_there);
-        self.number += 1;
+    pub(super) fn touch<V: Value>(&self, table: &Hashed<V>) {
+        let near = self.iter().fold(0, |near, (_, same, home)| near ^ table.near(home, same));
+        std::hint::black_box(near);
     }
 
-    /// Each candidate, with the number of its hash among those that were probed since the last `clear`.
+    /// Each candidate: the number of its home, the places of the tag, the home.
     #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Candidate<'a>)> {
-        let count = self.count.min(SIDE_BY_SIDE);
-        self.numbers[..count].iter().map(|&number| usize::from(number)).zip(&self.found[..count])
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u8, &Home<'a>)> {
+        let found = &self.found[..self.count.min(SIDE_BY_SIDE)];
+        found.iter().map(|&(same, number)| (number.into(), same, &self.homes[usize::from(number) % SIDE_BY_SIDE]))
     }
 }
 

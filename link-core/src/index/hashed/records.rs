@@ -44,8 +44,11 @@ pub(super) enum Values<'a, V> {
 /// One text of a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Record<'a, V> {
-    /// From its first byte to the end of the page.
-    bytes: &'a [u8],
+    text: &'a [u8],
+    /// The values, or the number of a list.
+    before: &'a [u8],
+    count: u16,
+    size: usize,
     values: PhantomData<V>,
 }
 
@@ -69,41 +72,33 @@ impl Layout {
 }
 
 impl<'a, V: Value> Record<'a, V> {
+    /// `bytes`: from its first one to the end of the page.
     #[inline]
-    fn length(&self) -> usize {
-        usize::from(u16::from_le_bytes([self.bytes[0], self.bytes[1]]))
-    }
-
-    #[inline]
-    fn count(&self) -> u16 {
-        u16::from_le_bytes([self.bytes[2], self.bytes[3]])
-    }
-
-    #[inline]
-    fn layout(&self) -> Layout {
-        Layout::new::<V>(self.length(), self.count())
+    fn new(bytes: &'a [u8]) -> Self {
+        let (length, count) = bytes
+            .first_chunk::<UNIT>()
+            .map_or((0, 0), |&[a, b, c, d]| (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])));
+        let layout = Layout::new::<V>(length.into(), count);
+        let text = &bytes[layout.text..][..length.into()];
+        Self { text, before: &bytes[layout.values..layout.text], count, size: layout.size, values: PhantomData }
     }
 
     #[inline]
     pub(super) fn text(&self) -> &'a [u8] {
-        let start = self.layout().text;
-        &self.bytes[start..start + self.length()]
+        self.text
     }
 
     #[inline]
     pub(super) fn values(&self) -> Values<'a, V> {
-        let count = self.count();
-        let Layout { values, text, .. } = self.layout();
-        let bytes = &self.bytes[values..text];
-        match count {
-            LISTED => Values::List(bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))),
-            _ => Values::Inline(<[V]>::ref_from_bytes(bytes).unwrap_or_default()),
+        if self.count == LISTED {
+            return Values::List(self.before.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)));
         }
+        Values::Inline(<[V]>::ref_from_bytes(self.before).unwrap_or_default())
     }
 
     /// Bytes of the record.
     pub(super) fn size(&self) -> usize {
-        self.layout().size
+        self.size
     }
 }
 
@@ -127,7 +122,7 @@ impl<V: Value> Page<V> {
 
     #[inline]
     pub(super) fn record(&self, unit: usize) -> Record<'_, V> {
-        Record { bytes: &self.0.as_bytes()[unit * UNIT..], values: PhantomData }
+        Record::new(&self.0.as_bytes()[unit * UNIT..])
     }
 
     /// Reads where a record begins and where most end, for nothing but to have it near.
@@ -143,10 +138,8 @@ impl<V: Value> Page<V> {
         let bytes = self.0.as_bytes();
         let mut at = 0;
         std::iter::from_fn(move || {
-            let record = Record { bytes: bytes.get(at..).filter(|rest| rest.len() >= UNIT)?, values: PhantomData };
-            if record.count() == 0 {
-                return None;
-            }
+            let rest = bytes.get(at..).filter(|rest| matches!(rest, [_, _, c, d, ..] if c | d != 0))?;
+            let record = Record::new(rest);
             let unit = at / UNIT;
             at += record.size();
             Some((unit, record))

@@ -1,5 +1,7 @@
 //! Where records are, by hash: ordered hash tables of some hundred words each.
 
+use wide::i32x8;
+
 use super::super::{cell::Arc, tree::buddy};
 use super::shrink;
 
@@ -35,7 +37,7 @@ pub(super) const MOST_PAGES: usize = 1 << (32 - OFFSET_BITS);
 /// line      tag tag tag tag tag tag tag EMPTY | Ref Ref Ref Ref Ref Ref Ref 0
 /// ```
 ///
-/// A tag is 32 bits of the hash. Its low bits say which segment, by linear hashing; the high ones, which line a search
+/// A tag is 31 bits of the hash. Its low bits say which segment, by linear hashing; the high ones, which line a search
 /// begins with: its home. Tags of a segment are in order, from the beginning of their home on or behind it, and what is
 /// not used of a line is at its end (O. Amble, D. E. Knuth, *Ordered hash tables*, The Computer Journal 1974). So one
 /// line tells nearly always, also of a hash that is not there. Nothing but the tag is needed to split a segment.
@@ -77,36 +79,36 @@ pub(super) struct Place {
 /// Where the search for a tag begins.
 #[derive(Debug, Clone, Copy)]
 pub(in super::super) struct Home<'a> {
-    /// Never empty.
-    lines: &'a [Line],
+    line: &'a Line,
     tag: u32,
 }
 
-impl Home<'_> {
-    pub(in super::super) const NONE: Self = Self { lines: &[Line::EMPTY], tag: 0 };
-}
+impl<'a> Home<'a> {
+    pub(in super::super) const NONE: Self = Self { line: &Line::EMPTY, tag: 0 };
 
-/// The first of the places that have the tag that was looked for.
-#[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Candidate<'a> {
-    lines: &'a [Line],
-    at: u32,
-}
-
-impl Candidate<'_> {
-    pub(in super::super) const NONE: Self = Self { lines: &[Line::EMPTY], at: 0 };
-
+    /// Reads it, for nothing but to have it near.
     #[inline]
-    pub(super) fn record(&self) -> Ref {
-        Ref(self.lines[0].records[self.at as usize % WIDTH])
+    pub(in super::super) fn near(&self) -> u32 {
+        self.line.tags[0]
     }
 
-    /// The next place, if it has the same tag.
-    pub(super) fn next(&self) -> Option<Self> {
-        let next = self.at as usize + 1;
-        let lines = &self.lines[next / WIDTH..];
-        let same = self.lines[0].tags[self.at as usize] == lines[0].tags[next % WIDTH];
-        same.then_some(Self { lines, at: (next % WIDTH) as u32 })
+    /// Whether the line tells all: if not, it is full, and all of it is before the tag.
+    #[inline]
+    pub(super) fn is_enough(&self) -> bool {
+        self.line.tags[WIDTH - 1] >= self.tag
+    }
+
+    /// The places of the tag in the line, a bit each.
+    #[inline(always)]
+    pub(super) fn same(&self) -> u8 {
+        let tags = i32x8::new(self.line.tags.map(u32::cast_signed));
+        tags.simd_eq(i32x8::splat(self.tag.cast_signed())).to_bitmask() as u8
+    }
+
+    /// The record of the first of such places.
+    #[inline]
+    pub(super) fn record(&self, same: u8) -> Ref {
+        Ref(self.line.records[same.trailing_zeros() as usize % WIDTH])
     }
 }
 
@@ -116,13 +118,13 @@ pub(in super::super) struct Touched(u32);
 
 #[inline]
 fn tag(hash: u64) -> u32 {
-    ((hash >> 32) as u32).min(EMPTY - 1)
+    (hash >> 33) as u32
 }
 
 /// The line in which the search for a tag begins.
 #[inline]
 fn home(tag: u32, homes: u32) -> usize {
-    ((u64::from(tag) * u64::from(homes)) >> 32) as usize
+    ((u64::from(tag) * u64::from(homes)) >> 31) as usize
 }
 
 /// As [`address`](super::super::tree::address), without a branch.
@@ -133,47 +135,8 @@ fn segment(tag: u32, width: usize) -> usize {
     at & (if at < width { whole } else { whole >> 1 })
 }
 
-impl Home<'_> {
-    /// Reads it, for nothing but to have it near.
-    #[inline]
-    pub(in super::super) fn near(&self) -> u32 {
-        self.lines[0].tags[0]
-    }
-}
-
-impl<'a> Home<'a> {
-    /// The first place with the tag, and whether there is one.
-    #[inline(always)]
-    pub(super) fn probe(&self) -> (Candidate<'a>, bool) {
-        let Self { mut lines, tag } = *self;
-        let (mut at, mut is_there) = lines[0].place(tag);
-        // Seldom: the line is full, and all of it is before the tag.
-        while !is_there & (lines[0].tags[WIDTH - 1] < tag) {
-            lines = &lines[1..];
-            (at, is_there) = lines[0].place(tag);
-        }
-        (Candidate { lines, at }, is_there)
-    }
-}
-
 impl Line {
     const EMPTY: Self = Self { tags: [EMPTY; WIDTH], records: [0; WIDTH] };
-
-    /// The first place of a tag, and whether there is one. No branch depends on it, but where there are several.
-    #[inline(always)]
-    fn place(&self, tag: u32) -> (u32, bool) {
-        let code = |at: usize| if self.tags[at] == tag { 16 + at as u32 } else { 0 };
-        let sum: u32 = (0..WIDTH).map(code).sum();
-        if sum >= 32 {
-            return (self.first_of_several(tag), true);
-        }
-        (sum % 16, sum != 0)
-    }
-
-    #[cold]
-    fn first_of_several(&self, tag: u32) -> u32 {
-        self.tags.iter().position(|&other| other == tag).unwrap_or(0) as u32
-    }
 }
 
 impl Slots {
@@ -204,7 +167,7 @@ impl Slots {
     pub(super) fn home(&self, hash: u64) -> Home<'_> {
         let tag = tag(hash);
         let segment = &self.segments[segment(tag, self.segments.len())];
-        Home { lines: &segment.lines[home(tag, segment.homes)..], tag }
+        Home { line: &segment.lines[home(tag, segment.homes)], tag }
     }
 
     /// What is in a place that is used.
@@ -215,27 +178,40 @@ impl Slots {
 
     /// The first record of the hash for which `is` says so.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
+    pub(super) fn find(&self, hash: u64, is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
+        self.find_tag(tag(hash), is)
+    }
+
+    /// The first record of the tag of a home for which `is` says so.
+    pub(super) fn find_from(&self, home: &Home<'_>, is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
+        self.find_tag(home.tag, is)
+    }
+
+    #[inline]
+    fn find_tag(&self, tag: u32, mut is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
         if self.len == 0 {
             return None;
         }
-        let (mut candidate, is_there) = self.home(hash).probe();
-        if !is_there {
-            return None;
-        }
-        loop {
-            let record = candidate.record();
-            if is(record) {
-                return Some((self.place(hash, &candidate), record));
+        let number = segment(tag, self.segments.len());
+        let segment = &self.segments[number];
+        let first = home(tag, segment.homes);
+        for (line, tags) in (first..).zip(&segment.lines[first..]) {
+            let home = Home { line: tags, tag };
+            let mut same = home.same();
+            while same != 0 {
+                let record = home.record(same);
+                if is(record) {
+                    let at = line * WIDTH + same.trailing_zeros() as usize;
+                    return Some((Place { segment: number, at }, record));
+                }
+                same &= same - 1;
             }
-            candidate = candidate.next()?;
+            // Places of one tag may go on in the next line.
+            if tags.tags[WIDTH - 1] > tag {
+                break;
+            }
         }
-    }
-
-    fn place(&self, hash: u64, candidate: &Candidate<'_>) -> Place {
-        let segment = segment(tag(hash), self.segments.len());
-        let line = self.segments[segment].lines.len() - candidate.lines.len();
-        Place { segment, at: line * WIDTH + candidate.at as usize }
+        None
     }
 
     /// All records of a segment; `None` behind the last one.
@@ -413,7 +389,8 @@ mod tests {
                 assert!((5_000..9_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_none()));
                 let all: usize = (0..).map_while(|at| slots.segment(at)).map(Iterator::count).sum();
                 assert_eq!(all, 5_000);
-                let probed = (0..5_000).filter(|&n| slots.home(hash(n)).probe().1);
+                let probed =
+                    (0..5_000).filter(|&n| slots.home(hash(n)).same() != 0 || !slots.home(hash(n)).is_enough());
                 assert_eq!(probed.count(), 5_000);
             }
             for n in 0..5_000 {
