@@ -119,13 +119,6 @@ pub(super) fn bit(word: usize, column: usize) -> u64 {
     if column / 64 == word { 1 << (column % 64) } else { 0 }
 }
 
-#[inline]
-pub(super) fn and<const W: usize>(bits: &mut [u64; W], row: &[u64; W]) {
-    for (bits, row) in bits.iter_mut().zip(row) {
-        *bits &= row;
-    }
-}
-
 /// The columns whose bits are set.
 pub(super) fn ones(words: &[u64]) -> impl Iterator<Item = usize> {
     words.iter().enumerate().flat_map(|(word, &bits)| {

@@ -3,7 +3,7 @@
 use super::{
     Block, Leaf, Value,
     bits::{Bits, ones},
-    holders::{HolderTable, Holders, Tag},
+    holders::{Held, Holders},
 };
 use crate::index::{
     dictionary::Dictionary,
@@ -16,11 +16,10 @@ use crate::index::{
 pub(super) struct Matrix<V> {
     pub(super) weight: usize,
     pub(super) levels: usize,
-    /// The levels, those first that leave the fewest filters.
-    pub(super) order: [u8; INDEXED],
     /// The rows of [`rows`](super::rows), then those of literals.
     pub(super) bits: Bits,
-    pub(super) holders: HolderTable,
+    /// Of the levels, those first that leave the fewest filters.
+    pub(super) holders: Holders,
     /// The texts of the filters, one behind the other, and where each ends.
     pub(super) texts: String,
     pub(super) ends: Vec<u32>,
@@ -36,32 +35,33 @@ impl<V: Value> Matrix<V> {
         let keys: Vec<_> = entries.iter().map(|entry| dictionary.hasher.filter(entry.text)).collect();
         let levels = keys.iter().map(Key::indexed).max().unwrap_or(0);
         let mut bits = Bits::new(super::literal_rows(levels), entries.len());
-        let mut held = Vec::with_capacity(keys.len() * levels);
+        let mut held: [Vec<(u32, usize)>; INDEXED] = [const { Vec::new() }; INDEXED];
         for (slot, key) in keys.iter().enumerate() {
             super::rows(key, levels).for_each(|row| bits.set(row, slot));
             for level in (0..levels).filter(|&level| key.literal(level).is_some()) {
-                held.push((Tag::new(level, dictionary.code(key, level)), slot));
+                held[level].push((dictionary.code(key, level), slot));
             }
         }
-        held.sort_unstable();
-        let mut holders = HolderTable::with_capacity(held.chunk_by(|left, right| left.0 == right.0).count());
-        let mut pairs = [0; INDEXED];
-        for same in held.chunk_by(|left, right| left.0 == right.0) {
-            let tag = same[0].0;
-            pairs[tag.level()] += same.len() * same.len();
-            let slots: Vec<usize> = same.iter().map(|&(_, slot)| slot).collect();
-            let of_literal = Holders::of(&slots).unwrap_or_else(|| {
-                let row = bits.push_copy(tag.level());
-                slots.into_iter().for_each(|slot| bits.set(row, slot));
-                Holders::Row(row)
+        held.iter_mut().for_each(|held| held.sort_unstable());
+        let mut order: Vec<usize> = (0..levels).filter(|&level| !held[level].is_empty()).collect();
+        order.sort_by_cached_key(|&level| left(keys.len(), &held[level]));
+        let mut holders = Holders::default();
+        for level in order {
+            let held = held[level].chunk_by(|left, right| left.0 == right.0).map(|same| {
+                let slots: Vec<usize> = same.iter().map(|&(_, slot)| slot).collect();
+                let held = Held::of(&slots).unwrap_or_else(|| {
+                    let row = bits.push_copy(level);
+                    slots.into_iter().for_each(|slot| bits.set(row, slot));
+                    Held::Row(row)
+                });
+                (same[0].0, held)
             });
-            holders.set(tag, of_literal);
+            holders.push_level(level, &held.collect::<Vec<_>>());
         }
 
         let mut matrix = Self {
             weight: entries.iter().map(Block::weigh).sum(),
             levels,
-            order: order(&keys, levels, pairs),
             bits,
             holders,
             texts: String::new(),
@@ -87,20 +87,20 @@ impl<V: Value> Matrix<V> {
         self.bits.insert_column(slot, self.ends.len() + 1);
         let up = |other: usize| other + usize::from(other >= slot);
         let bits = &mut self.bits;
-        self.holders.change_all(|tag, holders| match holders {
-            Holders::None => holders,
-            Holders::One(one) => Holders::One(up(one)),
-            Holders::Two(first, second) => Holders::Two(up(first), up(second)),
-            Holders::Row(row) => {
-                if key.literal(tag.level()).is_none() {
+        self.holders.change_all(|level, held| match held {
+            Held::None => held,
+            Held::One(one) => Held::One(up(one)),
+            Held::Two(first, second) => Held::Two(up(first), up(second)),
+            Held::Row(row) => {
+                if key.literal(level).is_none() {
                     bits.set(row, slot);
                 }
-                holders
+                held
             }
         });
         super::rows(key, self.levels).for_each(|row| self.bits.set(row, slot));
         for level in (0..self.levels).filter(|&level| key.literal(level).is_some()) {
-            self.hold(Tag::new(level, dictionary.code(key, level)), slot);
+            self.hold(level, dictionary.code(key, level), slot);
         }
 
         let at = start(&self.ends, slot);
@@ -119,14 +119,14 @@ impl<V: Value> Matrix<V> {
     pub(super) fn remove(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary, value: V) {
         self.weight -= Block::weigh(&Entry { text: key.text, values: &[value] });
         for level in (0..self.levels).filter(|&level| key.literal(level).is_some()) {
-            self.release(Tag::new(level, dictionary.code(key, level)), slot);
+            self.release(level, dictionary.code(key, level), slot);
         }
         self.bits.remove_column(slot, self.ends.len() - 1);
         let down = |other: usize| other - usize::from(other > slot);
-        self.holders.change_all(|_, holders| match holders {
-            Holders::None | Holders::Row(_) => holders,
-            Holders::One(one) => Holders::One(down(one)),
-            Holders::Two(first, second) => Holders::Two(down(first), down(second)),
+        self.holders.change_all(|_, held| match held {
+            Held::None | Held::Row(_) => held,
+            Held::One(one) => Held::One(down(one)),
+            Held::Two(first, second) => Held::Two(down(first), down(second)),
         });
 
         let at = start(&self.ends, slot);
@@ -174,60 +174,50 @@ impl<V: Value> Matrix<V> {
     }
 
     /// Notes that a filter has a literal.
-    fn hold(&mut self, tag: Tag, slot: usize) {
-        let slots = match self.holders.get(tag) {
-            Holders::None => vec![slot],
-            Holders::One(one) => vec![one, slot],
-            Holders::Two(first, second) => vec![first, second, slot],
-            Holders::Row(row) => return self.bits.set(row, slot),
+    fn hold(&mut self, level: usize, code: u32, slot: usize) {
+        let slots = match self.holders.get(level, code) {
+            Held::None => vec![slot],
+            Held::One(one) => vec![one, slot],
+            Held::Two(first, second) => vec![first, second, slot],
+            Held::Row(row) => return self.bits.set(row, slot),
         };
-        let holders = Holders::of(&slots).unwrap_or_else(|| {
-            let row = self.bits.push_copy(tag.level());
+        let held = Held::of(&slots).unwrap_or_else(|| {
+            let row = self.bits.push_copy(level);
             slots.into_iter().for_each(|slot| self.bits.set(row, slot));
-            Holders::Row(row)
+            Held::Row(row)
         });
-        self.holders.set(tag, holders);
+        self.holders.set(level, code, held);
     }
 
     /// Notes that a filter no longer has a literal.
-    fn release(&mut self, tag: Tag, slot: usize) {
-        let holders = match self.holders.get(tag) {
-            Holders::Two(first, second) if first == slot => Holders::One(second),
-            Holders::Two(first, second) if second == slot => Holders::One(first),
-            Holders::None | Holders::One(_) | Holders::Two(..) => Holders::None,
-            Holders::Row(row) => {
+    fn release(&mut self, level: usize, code: u32, slot: usize) {
+        let held = match self.holders.get(level, code) {
+            Held::Two(first, second) if first == slot => Held::One(second),
+            Held::Two(first, second) if second == slot => Held::One(first),
+            Held::None | Held::One(_) | Held::Two(..) => Held::None,
+            Held::Row(row) => {
                 self.bits.clear(row, slot);
-                let any = self.bits.row(tag.level());
-                let held: Vec<u64> = self.bits.row(row).iter().zip(any).map(|(row, any)| row & !any).collect();
-                let slots: Vec<usize> = ones(&held).take(3).collect();
-                let Some(holders) = Holders::of(&slots) else { return };
+                let any = self.bits.row(level);
+                let left: Vec<u64> = self.bits.row(row).iter().zip(any).map(|(row, any)| row & !any).collect();
+                let slots: Vec<usize> = ones(&left).take(3).collect();
+                let Some(held) = Held::of(&slots) else { return };
                 let last = self.bits.rows() - 1;
                 self.bits.swap_remove(row);
-                self.holders.change_all(|_, holders| match holders {
-                    Holders::Row(moved) if moved == last => Holders::Row(row),
-                    holders => holders,
+                self.holders.change_all(|_, held| match held {
+                    Held::Row(moved) if moved == last => Held::Row(row),
+                    held => held,
                 });
-                holders
+                held
             }
         };
-        self.holders.set(tag, holders);
+        self.holders.set(level, code, held);
     }
 }
 
-/// The levels in the order of how many filters each leaves, of a topic that is like them. `pairs`: for each level, how
-/// many pairs of filters have the same literal.
-fn order(keys: &[Key<'_>], levels: usize, pairs: [usize; INDEXED]) -> [u8; INDEXED] {
-    let left = |level: usize| {
-        let literals = keys.iter().filter(|key| key.literal(level).is_some()).count();
-        keys.len() - literals + pairs[level] / literals.max(1)
-    };
-    let mut sorted: Vec<usize> = (0..levels).collect();
-    sorted.sort_by_cached_key(|&level| left(level));
-    let mut order = [0; INDEXED];
-    for (at, level) in sorted.into_iter().enumerate() {
-        order[at] = level as u8;
-    }
-    order
+/// How many of some filters a level leaves, of a topic that is like them. `held`: the literals that they have there.
+fn left(filters: usize, held: &[(u32, usize)]) -> usize {
+    let same = held.chunk_by(|left, right| left.0 == right.0);
+    filters - held.len() + same.map(|same| same.len() * same.len()).sum::<usize>() / held.len().max(1)
 }
 
 /// Where the part of a slot begins.

@@ -9,12 +9,12 @@ use std::{marker::PhantomData, sync::Arc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use self::{
-    bits::{Bits, and, bit, ones},
-    holders::{HolderTable, Holders, Tag},
+    bits::{Bits, bit, ones},
+    holders::{Held, Holders, LevelTable},
     matrix::{Matrix, start},
 };
 use super::{
-    dictionary::{Codes, Dictionary, UNKNOWN},
+    dictionary::{Codes, Dictionary},
     key::{Hasher, INDEXED, Key},
     leaf::{Entry, Leaf, Value, group},
     tree::Side,
@@ -46,7 +46,7 @@ use crate::topic::{Levels, matches};
 /// It is one piece of memory, what every search reads first:
 ///
 /// ```text
-/// head | holders of the literals | rows | values | ends of the values | ends of the texts | texts
+/// head | tables of the levels, and their entries | rows | values | ends of the values | ends of the texts | texts
 /// ```
 #[derive(Debug, Clone)]
 pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
@@ -63,7 +63,6 @@ const WORDS: usize = 8;
 #[repr(C)]
 struct Head {
     weight: u64,
-    order: [u8; INDEXED],
     filters: u32,
     rows: u32,
     values: u32,
@@ -72,21 +71,23 @@ struct Head {
     texts: u32,
     /// Bytes of the texts.
     text: u32,
+    /// Number of rows.
+    height: u32,
+    /// Entries of the tables, all together.
+    entries: u32,
     /// Words of a row.
     stride: u16,
     levels: u8,
     /// Whether some filter has deep levels.
     deep: u8,
-    /// Entries of the table of holders.
-    table: u32,
-    /// Number of rows.
-    height: u32,
+    /// Levels in which some filter has a literal.
+    tables: u8,
+    spare: [u8; 15],
 }
 
 impl Head {
     const EMPTY: Self = Self {
         weight: 0,
-        order: [0; INDEXED],
         filters: 0,
         rows: 0,
         values: 0,
@@ -94,11 +95,13 @@ impl Head {
         ends: 0,
         texts: 0,
         text: 0,
+        height: 0,
+        entries: 0,
         stride: 0,
         levels: 0,
         deep: 0,
-        table: 0,
-        height: 0,
+        tables: 0,
+        spare: [0; 15],
     };
 }
 
@@ -127,45 +130,76 @@ impl<V: Value> Block<V> {
     /// Calls `found` with the values of each filter that matches a topic, until it says `false`.
     #[inline]
     pub(super) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let picked = self.pick(codes);
         match self.head().stride {
-            1 => self.search_part::<1>(codes, 0, found),
-            2 => self.search_part::<2>(codes, 0, found),
-            4 => self.search_part::<4>(codes, 0, found),
-            stride => (0..usize::from(stride) / 8).all(|part| self.search_part::<8>(codes, part, found)),
+            1 => self.search_part::<1>(codes, &picked, 0, found),
+            2 => self.search_part::<2>(codes, &picked, 0, found),
+            4 => self.search_part::<4>(codes, &picked, 0, found),
+            stride => (0..usize::from(stride) / 8).all(|part| self.search_part::<8>(codes, &picked, part, found)),
         }
+    }
+
+    /// Which rows a topic takes.
+    #[inline]
+    fn pick(&self, codes: &Codes<'_>) -> Picked {
+        let (head, entries) = (self.head(), self.table_entries());
+        let levels = usize::from(head.levels);
+        let length = codes.key().levels as usize;
+        let mut picked = Picked { rows: [0; INDEXED + 1], len: 1, held: [[0; 2]; INDEXED + 1], several: false };
+        picked.rows[0] = (levels + length.min(levels + 1)) as u32;
+        for table in self.tables() {
+            let level = table.level();
+            if level >= length {
+                continue;
+            }
+            let at = picked.len % picked.rows.len();
+            picked.rows[at] = match table.find(entries, codes.get(level)) {
+                Held::Row(row) => row as u32,
+                Held::None => level as u32,
+                Held::One(slot) => {
+                    picked.several = true;
+                    picked.held[at] = [slot as u16 + 1, 0];
+                    level as u32
+                }
+                Held::Two(first, second) => {
+                    picked.several = true;
+                    picked.held[at] = [first as u16 + 1, second as u16 + 1];
+                    level as u32
+                }
+            };
+            picked.len += 1;
+        }
+        picked
     }
 
     #[inline]
     fn search_part<const W: usize>(
         &self,
         codes: &Codes<'_>,
+        picked: &Picked,
         part: usize,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
         let (head, words) = (self.head(), self.words());
-        let holders = &words[WORDS..WORDS + head.table as usize];
         let rows = words[head.rows as usize..].as_chunks::<W>().0;
         let parts = usize::from(head.stride) / W;
         let row = |row: usize| &rows[row * parts + part];
         let (key, levels) = (codes.key(), usize::from(head.levels));
-        let length = key.levels as usize;
 
-        let mut bits = *row(levels + length.min(levels + 1));
-        for &level in &head.order[..levels] {
-            let level = usize::from(level);
-            if level >= length {
-                continue;
+        let mut bits = [u64::MAX; W];
+        for (at, &picked_row) in picked.rows.iter().enumerate().take(picked.len) {
+            let row = row(picked_row as usize);
+            let before = bits;
+            for word in 0..W {
+                bits[word] &= row[word];
             }
-            let code = codes.get(level);
-            let held = if code == UNKNOWN { Holders::None } else { holders::find(holders, Tag::new(level, code)) };
-            match held {
-                Holders::None => and(&mut bits, row(level)),
-                Holders::Row(literal) => and(&mut bits, row(literal)),
-                Holders::One(slot) => and_with(&mut bits, row(level), part, [slot, slot]),
-                Holders::Two(first, second) => and_with(&mut bits, row(level), part, [first, second]),
-            }
-            if bits == [0; W] {
-                return true;
+            if picked.several {
+                for slot in picked.held[at].iter().filter(|&&slot| slot > 0).map(|&slot| usize::from(slot) - 1) {
+                    let word = (slot / 64).wrapping_sub(part * W);
+                    if let Some(bits) = bits.get_mut(word) {
+                        *bits |= before[word] & 1 << (slot % 64);
+                    }
+                }
             }
         }
         if key.is_reserved() {
@@ -185,19 +219,31 @@ impl<V: Value> Block<V> {
                 }
             }
         }
+        self.hand_out(&bits, part * W * 64, found)
+    }
 
-        let values = self.all_values();
-        for (word, mut bits) in bits.into_iter().enumerate() {
-            while bits != 0 {
-                let slot = (part * W + word) * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let values = if head.value_ends == head.ends { &values[slot..=slot] } else { self.values(slot) };
-                if !found(values) {
-                    return false;
-                }
+    /// Calls `found` with the values of the filters whose bits are set.
+    #[inline]
+    fn hand_out(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let mut slots = Slots { slots: [0; SLOTS], len: 0 };
+        for (word, &bits) in words.iter().enumerate() {
+            slots.add(bits, (first + word * 64) as u32);
+            if slots.len > SLOTS - 64 - AT_ONCE && !self.hand_out_slots(&mut slots, found) {
+                return false;
             }
         }
-        true
+        self.hand_out_slots(&mut slots, found)
+    }
+
+    #[inline]
+    fn hand_out_slots(&self, slots: &mut Slots, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let len = std::mem::take(&mut slots.len);
+        let slots = &slots.slots[..len];
+        let (head, values) = (self.head(), self.all_values());
+        if head.value_ends != head.ends {
+            return slots.iter().all(|&slot| found(self.values(slot as usize)));
+        }
+        slots.iter().all(|&slot| found(&values[slot as usize..=slot as usize]))
     }
 
     /// Filters that may be on the given sides of all levels. `key`: of what the sides were made.
@@ -219,17 +265,16 @@ impl<V: Value> Block<V> {
                 Side::Literal(_) => (true, false),
                 Side::Both(_) => (true, true),
             };
-            let code = if literal { dictionary.code(key, level) } else { UNKNOWN };
-            let held = match code {
-                UNKNOWN => Holders::None,
-                code => holders::find(&words[WORDS..WORDS + head.table as usize], Tag::new(level, code)),
+            let held = match self.tables().iter().find(|table| table.level() == level) {
+                Some(table) if literal => table.find(self.table_entries(), dictionary.code(key, level)),
+                _ => Held::None,
             };
             for (word, bits) in bits.iter_mut().enumerate() {
                 let held = match held {
-                    Holders::None => 0,
-                    Holders::One(slot) => bit(word, slot),
-                    Holders::Two(first, second) => bit(word, first) | bit(word, second),
-                    Holders::Row(literal) => row(literal)[word] & !any[word],
+                    Held::None => 0,
+                    Held::One(slot) => bit(word, slot),
+                    Held::Two(first, second) => bit(word, first) | bit(word, second),
+                    Held::Row(literal) => row(literal)[word] & !any[word],
                 };
                 *bits &= held | if any_too { any[word] } else { 0 };
             }
@@ -286,6 +331,20 @@ impl<V: Value> Block<V> {
         <[u64]>::ref_from_bytes(self.0.as_bytes()).unwrap_or_default()
     }
 
+    /// Of the levels in which some filter has a literal, in the order of the search.
+    #[inline]
+    fn tables(&self) -> &[LevelTable] {
+        const { assert!(size_of::<LevelTable>() == size_of::<u64>()) };
+        let bytes = self.words()[WORDS..][..usize::from(self.head().tables)].as_bytes();
+        <[LevelTable]>::ref_from_bytes(bytes).unwrap_or_default()
+    }
+
+    #[inline]
+    fn table_entries(&self) -> &[u64] {
+        let head = self.head();
+        &self.words()[WORDS + usize::from(head.tables)..][..head.entries as usize]
+    }
+
     #[inline]
     fn all_values(&self) -> &[V] {
         let head = self.head();
@@ -322,10 +381,10 @@ impl<V: Value> Block<V> {
         const { assert!(align_of::<V>() <= 16 && size_of::<V>() > 0) };
         let filters = matrix.ends.len();
         let in_words = |bytes: usize| bytes.div_ceil(size_of::<u64>());
-        let holders = matrix.holders.entries();
+        let (tables, entries) = (matrix.holders.levels(), matrix.holders.entries());
         let stride = matrix.bits.words();
         // Rows of a line each begin where a line does, values where they may.
-        let rows = (WORDS + holders.len()).next_multiple_of(stride.min(WORDS));
+        let rows = (WORDS + tables.len() + entries.len()).next_multiple_of(stride.min(WORDS));
         let values = (rows + matrix.bits.all().len()).next_multiple_of(2);
         let value_ends = values + in_words(size_of_val(&*matrix.values));
         let ends = value_ends + in_words(size_of_val(&*matrix.value_ends));
@@ -334,7 +393,6 @@ impl<V: Value> Block<V> {
 
         let head = Head {
             weight: matrix.weight as u64,
-            order: matrix.order,
             filters: filters as u32,
             rows: rows as u32,
             values: values as u32,
@@ -342,17 +400,20 @@ impl<V: Value> Block<V> {
             ends: ends as u32,
             texts: texts as u32,
             text: matrix.texts.len() as u32,
+            height: matrix.bits.rows() as u32,
+            entries: matrix.holders.entries().len() as u32,
             stride: stride as u16,
             levels: matrix.levels as u8,
             deep: u8::from(matrix.bits.row(deep_row(matrix.levels)).iter().any(|&bits| bits != 0)),
-            table: holders.len() as u32,
-            height: matrix.bits.rows() as u32,
+            tables: matrix.holders.levels().len() as u8,
+            spare: [0; 15],
         };
         let mut lines = vec![Line([0; WORDS]); total.div_ceil(WORDS)];
         let bytes = lines.as_mut_bytes();
         let mut put = |word: usize, from: &[u8]| bytes[word * size_of::<u64>()..][..from.len()].copy_from_slice(from);
         put(0, head.as_bytes());
-        put(WORDS, holders.as_bytes());
+        put(WORDS, tables.as_bytes());
+        put(WORDS + tables.len(), entries.as_bytes());
         put(rows, matrix.bits.all().as_bytes());
         put(values, matrix.values.as_bytes());
         put(value_ends, matrix.value_ends.as_bytes());
@@ -368,9 +429,8 @@ impl<V: Value> Block<V> {
         Matrix {
             weight: head.weight as usize,
             levels: usize::from(head.levels),
-            order: head.order,
             bits: Bits::from_words(stride, words[rows..rows + head.height as usize * stride].to_vec()),
-            holders: HolderTable::from_entries(words[WORDS..WORDS + head.table as usize].to_vec()),
+            holders: Holders::from_parts(self.tables().to_vec(), self.table_entries().to_vec()),
             texts: String::from_utf8(texts.to_vec()).unwrap_or_default(),
             ends: self.ends().to_vec(),
             values: self.all_values().to_vec(),
@@ -468,17 +528,41 @@ impl<V: Value> Leaf for Block<V> {
 /// The least weight of a filter.
 const FILTER: usize = 128;
 
-/// AND of a row to which two filters are added.
-#[inline]
-fn and_with<const W: usize>(bits: &mut [u64; W], row: &[u64; W], part: usize, slots: [usize; 2]) {
-    let kept = slots.map(|slot| {
-        let word = (slot / 64).wrapping_sub(part * W);
-        (word, bits.get(word).map_or(0, |bits| bits & 1 << (slot % 64)))
-    });
-    and(bits, row);
-    for (word, kept) in kept {
-        if let Some(bits) = bits.get_mut(word) {
-            *bits |= kept;
+/// The rows of a block that a topic takes.
+struct Picked {
+    rows: [u32; INDEXED + 1],
+    len: usize,
+    /// For each of them, filters that are to be taken as if they were in it, and 1 more than their place.
+    held: [[u16; 2]; INDEXED + 1],
+    /// Whether there are such.
+    several: bool,
+}
+
+/// The places of bits.
+struct Slots {
+    slots: [u32; SLOTS],
+    len: usize,
+}
+
+const SLOTS: usize = 128 + AT_ONCE;
+/// So many places are written down at once: how many there are can't be foreseen, and a branch on it would cost more.
+const AT_ONCE: usize = 4;
+
+impl Slots {
+    #[inline]
+    fn add(&mut self, mut bits: u64, first: u32) {
+        loop {
+            let Some(next) = self.slots[self.len..].first_chunk_mut::<AT_ONCE>() else { return };
+            let mut count = 0;
+            for slot in next {
+                *slot = first + bits.trailing_zeros();
+                count += usize::from(bits != 0);
+                bits &= bits.wrapping_sub(1);
+            }
+            self.len += count;
+            if bits == 0 {
+                return;
+            }
         }
     }
 }
