@@ -37,6 +37,10 @@ impl Bits {
         &self.bits[row * self.words..(row + 1) * self.words]
     }
 
+    pub(super) fn get(&self, row: usize, column: usize) -> bool {
+        self.bits[row * self.words + column / 64] >> (column % 64) & 1 != 0
+    }
+
     #[inline]
     pub(super) fn set(&mut self, row: usize, column: usize) {
         self.bits[row * self.words + column / 64] |= 1 << (column % 64);
@@ -126,4 +130,10 @@ pub(super) fn ones(words: &[u64]) -> impl Iterator<Item = usize> {
             .take_while(|&bits| bits != 0)
             .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
     })
+}
+
+/// How many bits before a column are set.
+pub(super) fn rank(words: &[u64], column: usize) -> usize {
+    let before: u32 = words[..column / 64].iter().map(|word| word.count_ones()).sum();
+    (before + (words[column / 64] & !(u64::MAX << (column % 64))).count_ones()) as usize
 }

@@ -2,8 +2,9 @@
 
 use super::{
     Block, Leaf, Value,
-    bits::{Bits, ones},
+    bits::{Bits, ones, rank},
     holders::{Held, Holders},
+    several_row,
 };
 use crate::index::{
     dictionary::Dictionary,
@@ -23,10 +24,11 @@ pub(super) struct Matrix<V> {
     /// The texts of the filters, one behind the other, and where each ends.
     pub(super) texts: String,
     pub(super) ends: Vec<u32>,
-    /// The values of the filters, one filter behind the other.
+    /// The first value of each filter.
     pub(super) values: Vec<V>,
-    /// Where those of each filter end; empty if each has one.
-    pub(super) value_ends: Vec<u32>,
+    /// All values of the filters that have several, one filter behind the other, and where those of each end.
+    pub(super) more: Vec<V>,
+    pub(super) more_ends: Vec<u32>,
 }
 
 impl<V: Value> Matrix<V> {
@@ -66,16 +68,18 @@ impl<V: Value> Matrix<V> {
             holders,
             texts: String::new(),
             ends: Vec::with_capacity(entries.len()),
-            values: Vec::new(),
-            value_ends: Vec::new(),
+            values: Vec::with_capacity(entries.len()),
+            more: Vec::new(),
+            more_ends: Vec::new(),
         };
-        let several = entries.iter().any(|entry| entry.values.len() != 1);
-        for entry in entries {
+        for (slot, entry) in entries.iter().enumerate() {
             matrix.texts.push_str(entry.text);
             matrix.ends.push(matrix.texts.len() as u32);
-            matrix.values.extend_from_slice(entry.values);
-            if several {
-                matrix.value_ends.push(matrix.values.len() as u32);
+            matrix.values.extend(entry.values.first());
+            if entry.values.len() > 1 {
+                matrix.bits.set(several_row(levels), slot);
+                matrix.more.extend_from_slice(entry.values);
+                matrix.more_ends.push(matrix.more.len() as u32);
             }
         }
         matrix
@@ -107,12 +111,7 @@ impl<V: Value> Matrix<V> {
         self.texts.insert_str(at, key.text);
         self.ends.insert(slot, at as u32);
         self.ends[slot..].iter_mut().for_each(|end| *end += key.text.len() as u32);
-        if self.value_ends.is_empty() {
-            self.values.insert(slot, value);
-        } else {
-            self.value_ends.insert(slot, start(&self.value_ends, slot) as u32);
-            self.put_value(slot, 0, value);
-        }
+        self.values.insert(slot, value);
     }
 
     /// Takes a filter with one value out.
@@ -133,44 +132,42 @@ impl<V: Value> Matrix<V> {
         self.texts.replace_range(at..at + key.text.len(), "");
         self.ends.remove(slot);
         self.ends[slot..].iter_mut().for_each(|end| *end -= key.text.len() as u32);
-        if self.value_ends.is_empty() {
-            self.values.remove(slot);
-        } else {
-            self.take_value(slot, 0);
-            self.value_ends.remove(slot);
-            self.forget_ends();
-        }
+        self.values.remove(slot);
     }
 
     /// Adds a value to a filter.
     pub(super) fn insert_value(&mut self, slot: usize, at: usize, value: V) {
-        if self.value_ends.is_empty() {
-            self.value_ends = (1..=self.values.len() as u32).collect();
+        let (row, rank) = (several_row(self.levels), self.rank(slot));
+        let start = start(&self.more_ends, rank);
+        if !self.bits.get(row, slot) {
+            self.bits.set(row, slot);
+            self.more.insert(start, self.values[slot]);
+            self.more_ends.insert(rank, start as u32);
+            self.more_ends[rank..].iter_mut().for_each(|end| *end += 1);
         }
-        self.put_value(slot, at, value);
+        self.more.insert(start + at, value);
+        self.more_ends[rank..].iter_mut().for_each(|end| *end += 1);
+        self.values[slot] = self.more[start];
     }
 
     /// Takes a value from a filter that has others.
     pub(super) fn remove_value(&mut self, slot: usize, at: usize) {
-        self.take_value(slot, at);
-        self.forget_ends();
-    }
-
-    fn put_value(&mut self, slot: usize, at: usize, value: V) {
-        self.values.insert(start(&self.value_ends, slot) + at, value);
-        self.value_ends[slot..].iter_mut().for_each(|end| *end += 1);
-    }
-
-    fn take_value(&mut self, slot: usize, at: usize) {
-        self.values.remove(start(&self.value_ends, slot) + at);
-        self.value_ends[slot..].iter_mut().for_each(|end| *end -= 1);
-    }
-
-    /// If each filter has one value, nobody needs to know where it ends.
-    fn forget_ends(&mut self) {
-        if self.value_ends.iter().zip(1..).all(|(&end, at)| end == at) {
-            self.value_ends = Vec::new();
+        let rank = self.rank(slot);
+        let start = start(&self.more_ends, rank);
+        self.more.remove(start + at);
+        self.more_ends[rank..].iter_mut().for_each(|end| *end -= 1);
+        self.values[slot] = self.more[start];
+        if self.more_ends[rank] as usize == start + 1 {
+            self.more.remove(start);
+            self.more_ends.remove(rank);
+            self.more_ends[rank..].iter_mut().for_each(|end| *end -= 1);
+            self.bits.clear(several_row(self.levels), slot);
         }
+    }
+
+    /// How many filters before one have several values.
+    fn rank(&self, slot: usize) -> usize {
+        rank(self.bits.row(several_row(self.levels)), slot)
     }
 
     /// Notes that a filter has a literal.

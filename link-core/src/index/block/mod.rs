@@ -9,7 +9,7 @@ use std::{marker::PhantomData, sync::Arc};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use self::{
-    bits::{Bits, bit, ones},
+    bits::{Bits, bit, ones, rank},
     holders::{Held, Holders, LevelTable},
     matrix::{Matrix, start},
 };
@@ -46,7 +46,7 @@ use crate::topic::{Levels, matches};
 /// It is one piece of memory, what every search reads first:
 ///
 /// ```text
-/// head | tables of the levels, and their entries | rows | values | ends of the values | ends of the texts | texts
+/// head | tables of the levels, and their entries | rows | values | values of those that have several | their ends | ends of the texts | texts
 /// ```
 #[derive(Debug, Clone)]
 pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
@@ -66,11 +66,14 @@ struct Head {
     filters: u32,
     rows: u32,
     values: u32,
-    value_ends: u32,
+    more: u32,
+    more_ends: u32,
     ends: u32,
     texts: u32,
     /// Bytes of the texts.
     text: u32,
+    /// Filters that have several values.
+    several: u32,
     /// Number of rows.
     height: u32,
     /// Entries of the tables, all together.
@@ -82,7 +85,7 @@ struct Head {
     deep: u8,
     /// Levels in which some filter has a literal.
     tables: u8,
-    spare: [u8; 15],
+    spare: [u8; 7],
 }
 
 impl Head {
@@ -91,17 +94,19 @@ impl Head {
         filters: 0,
         rows: 0,
         values: 0,
-        value_ends: 0,
+        more: 0,
+        more_ends: 0,
         ends: 0,
         texts: 0,
         text: 0,
+        several: 0,
         height: 0,
         entries: 0,
         stride: 0,
         levels: 0,
         deep: 0,
         tables: 0,
-        spare: [0; 15],
+        spare: [0; 7],
     };
 }
 
@@ -110,9 +115,14 @@ const fn deep_row(levels: usize) -> usize {
     2 * levels + 2
 }
 
+/// The row of those that have several values.
+const fn several_row(levels: usize) -> usize {
+    deep_row(levels) + 1
+}
+
 /// The first row of a literal.
 const fn literal_rows(levels: usize) -> usize {
-    deep_row(levels) + 1
+    several_row(levels) + 1
 }
 
 /// The rows that a filter is in, those of literals aside: for each level to which it says nothing, for each length of a
@@ -186,21 +196,13 @@ impl<V: Value> Block<V> {
         let row = |row: usize| &rows[row * parts + part];
         let (key, levels) = (codes.key(), usize::from(head.levels));
 
-        let mut bits = [u64::MAX; W];
-        for (at, &picked_row) in picked.rows.iter().enumerate().take(picked.len) {
-            let row = row(picked_row as usize);
-            let before = bits;
-            for word in 0..W {
-                bits[word] &= row[word];
-            }
-            if picked.several {
-                for slot in picked.held[at].iter().filter(|&&slot| slot > 0).map(|&slot| usize::from(slot) - 1) {
-                    let word = (slot / 64).wrapping_sub(part * W);
-                    if let Some(bits) = bits.get_mut(word) {
-                        *bits |= before[word] & 1 << (slot % 64);
-                    }
-                }
-            }
+        let mut bits = if picked.several {
+            and_with(picked, part, row)
+        } else {
+            picked.rows().iter().fold([u64::MAX; W], |bits, &picked| and(bits, row(picked as usize)))
+        };
+        if bits.iter().fold(0, |any, bits| any | bits) == 0 {
+            return true;
         }
         if key.is_reserved() {
             // What says nothing to the first level begins with a wildcard.
@@ -219,10 +221,27 @@ impl<V: Value> Block<V> {
                 }
             }
         }
+        let mut several = *row(several_row(levels));
+        let mut any = 0;
+        for word in 0..W {
+            several[word] &= bits[word];
+            bits[word] &= !several[word];
+            any |= several[word];
+        }
+        if any != 0 && !self.hand_out_more(&several, part * W * 64, found) {
+            return false;
+        }
         self.hand_out(&bits, part * W * 64, found)
     }
 
-    /// Calls `found` with the values of the filters whose bits are set.
+    /// Calls `found` with the values of each filter whose bit is set. They have several.
+    #[cold]
+    #[inline(never)]
+    fn hand_out_more(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        ones(words).all(|slot| found(self.values(first + slot)))
+    }
+
+    /// Calls `found` with the values of the filters whose bits are set, each of which has one.
     #[inline]
     fn hand_out(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let mut slots = Slots { slots: [0; SLOTS], len: 0 };
@@ -239,11 +258,14 @@ impl<V: Value> Block<V> {
     fn hand_out_slots(&self, slots: &mut Slots, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let len = std::mem::take(&mut slots.len);
         let slots = &slots.slots[..len];
-        let (head, values) = (self.head(), self.all_values());
-        if head.value_ends != head.ends {
-            return slots.iter().all(|&slot| found(self.values(slot as usize)));
+        let values = self.first_values();
+        let (groups, rest) = slots.as_chunks::<8>();
+        let all = groups.iter().all(|group| found(&group.map(|slot| values[slot as usize])));
+        if !all || rest.is_empty() {
+            return all;
         }
-        slots.iter().all(|&slot| found(&values[slot as usize..=slot as usize]))
+        let last: [V; 8] = std::array::from_fn(|at| values[rest.get(at).map_or(0, |&slot| slot as usize)]);
+        found(&last[..rest.len()])
     }
 
     /// Filters that may be on the given sides of all levels. `key`: of what the sides were made.
@@ -310,13 +332,15 @@ impl<V: Value> Block<V> {
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    #[inline]
     fn values(&self, slot: usize) -> &[V] {
-        let ends = self.value_ends();
-        if ends.is_empty() {
-            return &self.all_values()[slot..=slot];
+        let head = self.head();
+        let several = &self.words()[head.rows as usize..]
+            [several_row(usize::from(head.levels)) * usize::from(head.stride)..][..usize::from(head.stride)];
+        if several[slot / 64] >> (slot % 64) & 1 == 0 {
+            return &self.first_values()[slot..=slot];
         }
-        &self.all_values()[start(ends, slot)..ends[slot] as usize]
+        let (ends, rank) = (self.more_ends(), rank(several, slot));
+        &self.more()[start(ends, rank)..ends[rank] as usize]
     }
 
     #[inline]
@@ -345,25 +369,25 @@ impl<V: Value> Block<V> {
         &self.words()[WORDS + usize::from(head.tables)..][..head.entries as usize]
     }
 
+    /// Of each filter.
     #[inline]
-    fn all_values(&self) -> &[V] {
-        let head = self.head();
-        let count = self.value_count();
-        let bytes = &self.0.as_bytes()[head.values as usize * size_of::<u64>()..][..count * size_of::<V>()];
+    fn first_values(&self) -> &[V] {
+        self.values_at(self.head().values, self.filters())
+    }
+
+    /// Of the filters that have several.
+    fn more(&self) -> &[V] {
+        self.values_at(self.head().more, self.more_ends().last().map_or(0, |&end| end as usize))
+    }
+
+    fn more_ends(&self) -> &[u32] {
+        self.numbers(self.head().more_ends, self.head().several as usize)
+    }
+
+    #[inline]
+    fn values_at(&self, word: u32, count: usize) -> &[V] {
+        let bytes = &self.0.as_bytes()[word as usize * size_of::<u64>()..][..count * size_of::<V>()];
         <[V]>::ref_from_bytes(bytes).unwrap_or_default()
-    }
-
-    #[inline]
-    fn value_count(&self) -> usize {
-        self.value_ends().last().copied().map_or(self.filters(), |last| last as usize)
-    }
-
-    /// Empty if each filter has one value.
-    #[inline]
-    fn value_ends(&self) -> &[u32] {
-        let head = self.head();
-        let count = if head.value_ends == head.ends { 0 } else { self.filters() };
-        self.numbers(head.value_ends, count)
     }
 
     #[inline]
@@ -386,8 +410,9 @@ impl<V: Value> Block<V> {
         // Rows of a line each begin where a line does, values where they may.
         let rows = (WORDS + tables.len() + entries.len()).next_multiple_of(stride.min(WORDS));
         let values = (rows + matrix.bits.all().len()).next_multiple_of(2);
-        let value_ends = values + in_words(size_of_val(&*matrix.values));
-        let ends = value_ends + in_words(size_of_val(&*matrix.value_ends));
+        let more = (values + in_words(size_of_val(&*matrix.values))).next_multiple_of(2);
+        let more_ends = more + in_words(size_of_val(&*matrix.more));
+        let ends = more_ends + in_words(size_of_val(&*matrix.more_ends));
         let texts = ends + in_words(size_of_val(&*matrix.ends));
         let total = texts + in_words(matrix.texts.len());
 
@@ -396,17 +421,19 @@ impl<V: Value> Block<V> {
             filters: filters as u32,
             rows: rows as u32,
             values: values as u32,
-            value_ends: value_ends as u32,
+            more: more as u32,
+            more_ends: more_ends as u32,
             ends: ends as u32,
             texts: texts as u32,
             text: matrix.texts.len() as u32,
+            several: matrix.more_ends.len() as u32,
             height: matrix.bits.rows() as u32,
             entries: matrix.holders.entries().len() as u32,
             stride: stride as u16,
             levels: matrix.levels as u8,
             deep: u8::from(matrix.bits.row(deep_row(matrix.levels)).iter().any(|&bits| bits != 0)),
             tables: matrix.holders.levels().len() as u8,
-            spare: [0; 15],
+            spare: [0; 7],
         };
         let mut lines = vec![Line([0; WORDS]); total.div_ceil(WORDS)];
         let bytes = lines.as_mut_bytes();
@@ -416,7 +443,8 @@ impl<V: Value> Block<V> {
         put(WORDS + tables.len(), entries.as_bytes());
         put(rows, matrix.bits.all().as_bytes());
         put(values, matrix.values.as_bytes());
-        put(value_ends, matrix.value_ends.as_bytes());
+        put(more, matrix.more.as_bytes());
+        put(more_ends, matrix.more_ends.as_bytes());
         put(ends, matrix.ends.as_bytes());
         put(texts, matrix.texts.as_bytes());
         Self(lines.into(), PhantomData)
@@ -433,8 +461,9 @@ impl<V: Value> Block<V> {
             holders: Holders::from_parts(self.tables().to_vec(), self.table_entries().to_vec()),
             texts: String::from_utf8(texts.to_vec()).unwrap_or_default(),
             ends: self.ends().to_vec(),
-            values: self.all_values().to_vec(),
-            value_ends: self.value_ends().to_vec(),
+            values: self.first_values().to_vec(),
+            more: self.more().to_vec(),
+            more_ends: self.more_ends().to_vec(),
         }
     }
 }
@@ -443,8 +472,8 @@ impl<V: Value> Leaf for Block<V> {
     type Value = V;
     type Context = Dictionary;
 
-    const FULL: usize = 1024 * FILTER;
-    const USUAL: usize = 400 * FILTER;
+    const FULL: usize = 2048 * FILTER;
+    const USUAL: usize = 800 * FILTER;
 
     fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {
         let mut spare = Vec::new();
@@ -476,8 +505,8 @@ impl<V: Value> Leaf for Block<V> {
                 let mut matrix = self.unpack();
                 matrix.weight -= Self::weigh(&self.entry(slot));
                 matrix.insert_value(slot, at, value);
-                let values = &matrix.values[start(&matrix.value_ends, slot)..matrix.value_ends[slot] as usize];
-                matrix.weight += Self::weigh(&Entry { text: key.text, values });
+                *self = Self::pack(&matrix);
+                matrix.weight += Self::weigh(&self.entry(slot));
                 Self::pack(&matrix)
             }
             Err(slot) if levels > 0 && key.indexed() <= levels => {
@@ -536,6 +565,35 @@ struct Picked {
     held: [[u16; 2]; INDEXED + 1],
     /// Whether there are such.
     several: bool,
+}
+
+impl Picked {
+    #[inline]
+    fn rows(&self) -> &[u32] {
+        &self.rows[..self.len.min(self.rows.len())]
+    }
+}
+
+#[inline]
+fn and<const W: usize>(bits: [u64; W], row: &[u64; W]) -> [u64; W] {
+    std::array::from_fn(|word| bits[word] & row[word])
+}
+
+/// AND of rows, to some of which filters are added.
+#[inline]
+fn and_with<'r, const W: usize>(picked: &Picked, part: usize, row: impl Fn(usize) -> &'r [u64; W]) -> [u64; W] {
+    let mut bits = [u64::MAX; W];
+    for (&picked_row, held) in picked.rows().iter().zip(picked.held) {
+        let before = bits;
+        bits = and(bits, row(picked_row as usize));
+        for slot in held.into_iter().filter(|&slot| slot > 0).map(|slot| usize::from(slot) - 1) {
+            let word = (slot / 64).wrapping_sub(part * W);
+            if let Some(bits) = bits.get_mut(word) {
+                *bits |= before[word] & 1 << (slot % 64);
+            }
+        }
+    }
+    bits
 }
 
 /// The places of bits.
