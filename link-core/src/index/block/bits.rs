@@ -37,10 +37,6 @@ impl Bits {
         &self.bits[row * self.words..(row + 1) * self.words]
     }
 
-    pub(super) fn get(&self, row: usize, column: usize) -> bool {
-        self.bits[row * self.words + column / 64] >> (column % 64) & 1 != 0
-    }
-
     #[inline]
     pub(super) fn set(&mut self, row: usize, column: usize) {
         self.bits[row * self.words + column / 64] |= 1 << (column % 64);

@@ -1,10 +1,13 @@
 //! A block that is being made or changed: in parts that can grow.
 
+use std::iter::repeat_n;
+
 use super::{
     Block, Leaf, Value,
     bits::{Bits, ones, rank},
+    columns,
     holders::{Held, Holders},
-    several_row,
+    many_row,
 };
 use crate::index::{
     dictionary::Dictionary,
@@ -21,14 +24,15 @@ pub(super) struct Matrix<V> {
     pub(super) bits: Bits,
     /// Of the levels, those first that leave the fewest filters.
     pub(super) holders: Holders,
-    /// The texts of the filters, one behind the other, and where each ends.
+    /// The texts of the filters, one behind the other, and where that of each column ends. Columns of one filter have
+    /// the same end.
     pub(super) texts: String,
     pub(super) ends: Vec<u32>,
-    /// The first value of each filter.
+    /// The value of each column; of filters with many values the first.
     pub(super) values: Vec<V>,
-    /// All values of the filters that have several, one filter behind the other, and where those of each end.
-    pub(super) more: Vec<V>,
-    pub(super) more_ends: Vec<u32>,
+    /// All values of the filters that have many, one filter behind the other, and where those of each end.
+    pub(super) many: Vec<V>,
+    pub(super) many_ends: Vec<u32>,
 }
 
 impl<V: Value> Matrix<V> {
@@ -36,7 +40,9 @@ impl<V: Value> Matrix<V> {
     pub(super) fn build(dictionary: &Dictionary, entries: &[Entry<'_, V>]) -> Self {
         let keys: Vec<_> = entries.iter().map(|entry| dictionary.hasher.filter(entry.text)).collect();
         let levels = keys.iter().map(Key::indexed).max().unwrap_or(0);
-        let mut bits = Bits::new(super::literal_rows(levels), entries.len());
+        let columns = |entry: &Entry<'_, V>| columns(entry.values.len());
+        let keys: Vec<_> = keys.iter().zip(entries).flat_map(|(key, entry)| repeat_n(key, columns(entry))).collect();
+        let mut bits = Bits::new(super::literal_rows(levels), keys.len());
         let mut held: [Vec<(u32, usize)>; INDEXED] = [const { Vec::new() }; INDEXED];
         for (slot, key) in keys.iter().enumerate() {
             super::rows(key, levels).for_each(|row| bits.set(row, slot));
@@ -67,27 +73,89 @@ impl<V: Value> Matrix<V> {
             bits,
             holders,
             texts: String::new(),
-            ends: Vec::with_capacity(entries.len()),
-            values: Vec::with_capacity(entries.len()),
-            more: Vec::new(),
-            more_ends: Vec::new(),
+            ends: Vec::with_capacity(keys.len()),
+            values: Vec::with_capacity(keys.len()),
+            many: Vec::new(),
+            many_ends: Vec::new(),
         };
-        for (slot, entry) in entries.iter().enumerate() {
+        for entry in entries {
             matrix.texts.push_str(entry.text);
-            matrix.ends.push(matrix.texts.len() as u32);
-            matrix.values.extend(entry.values.first());
-            if entry.values.len() > 1 {
-                matrix.bits.set(several_row(levels), slot);
-                matrix.more.extend_from_slice(entry.values);
-                matrix.more_ends.push(matrix.more.len() as u32);
+            let columns = columns(entry);
+            matrix.values.extend_from_slice(&entry.values[..columns]);
+            if columns < entry.values.len() {
+                matrix.bits.set(many_row(levels), matrix.ends.len());
+                matrix.many.extend_from_slice(entry.values);
+                matrix.many_ends.push(matrix.many.len() as u32);
             }
+            matrix.ends.extend(repeat_n(matrix.texts.len() as u32, columns));
         }
         matrix
     }
 
     /// Adds a filter with one value at its place in the order. It must not have more levels than the matrix.
     pub(super) fn insert(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary, value: V) {
-        self.weight += Block::weigh(&Entry { text: key.text, values: &[value] });
+        self.insert_column(slot, key, dictionary);
+        let at = start(&self.ends, slot);
+        self.texts.insert_str(at, key.text);
+        self.ends.insert(slot, at as u32);
+        self.ends[slot..].iter_mut().for_each(|end| *end += key.text.len() as u32);
+        self.values.insert(slot, value);
+    }
+
+    /// Takes a filter with one value out.
+    pub(super) fn remove(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary) {
+        self.remove_column(slot, key, dictionary);
+        let at = start(&self.ends, slot);
+        self.texts.replace_range(at..at + key.text.len(), "");
+        self.ends.remove(slot);
+        self.ends[slot..].iter_mut().for_each(|end| *end -= key.text.len() as u32);
+        self.values.remove(slot);
+    }
+
+    /// Adds a value to a filter, and a column for it.
+    pub(super) fn insert_value(&mut self, slot: usize, at: usize, key: &Key<'_>, dictionary: &Dictionary, value: V) {
+        self.insert_column(slot + 1, key, dictionary);
+        self.ends.insert(slot, self.ends[slot]);
+        self.values.insert(slot + at, value);
+    }
+
+    /// Takes a value from a filter that has others, each with a column.
+    pub(super) fn remove_value(&mut self, slot: usize, at: usize, key: &Key<'_>, dictionary: &Dictionary) {
+        self.remove_column(slot + 1, key, dictionary);
+        self.ends.remove(slot);
+        self.values.remove(slot + at);
+    }
+
+    /// Adds a value to a filter with many.
+    pub(super) fn insert_of_many(&mut self, slot: usize, at: usize, value: V) {
+        let rank = self.rank(slot);
+        let start = start(&self.many_ends, rank);
+        self.many.insert(start + at, value);
+        self.many_ends[rank..].iter_mut().for_each(|end| *end += 1);
+        self.values[slot] = self.many[start];
+    }
+
+    /// Takes a value from a filter with many. The last but one makes it one of those with few.
+    pub(super) fn remove_of_many(&mut self, slot: usize, at: usize) {
+        let rank = self.rank(slot);
+        let start = start(&self.many_ends, rank);
+        self.many.remove(start + at);
+        self.many_ends[rank..].iter_mut().for_each(|end| *end -= 1);
+        self.values[slot] = self.many[start];
+        if self.many_ends[rank] as usize == start + 1 {
+            self.many.remove(start);
+            self.many_ends.remove(rank);
+            self.many_ends[rank..].iter_mut().for_each(|end| *end -= 1);
+            self.bits.clear(many_row(self.levels), slot);
+        }
+    }
+
+    /// How many filters before one have many values.
+    fn rank(&self, slot: usize) -> usize {
+        rank(self.bits.row(many_row(self.levels)), slot)
+    }
+
+    fn insert_column(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary) {
         self.bits.insert_column(slot, self.ends.len() + 1);
         let up = |other: usize| other + usize::from(other >= slot);
         let bits = &mut self.bits;
@@ -106,17 +174,9 @@ impl<V: Value> Matrix<V> {
         for level in (0..self.levels).filter(|&level| key.literal(level).is_some()) {
             self.hold(level, dictionary.code(key, level), slot);
         }
-
-        let at = start(&self.ends, slot);
-        self.texts.insert_str(at, key.text);
-        self.ends.insert(slot, at as u32);
-        self.ends[slot..].iter_mut().for_each(|end| *end += key.text.len() as u32);
-        self.values.insert(slot, value);
     }
 
-    /// Takes a filter with one value out.
-    pub(super) fn remove(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary, value: V) {
-        self.weight -= Block::weigh(&Entry { text: key.text, values: &[value] });
+    fn remove_column(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary) {
         for level in (0..self.levels).filter(|&level| key.literal(level).is_some()) {
             self.release(level, dictionary.code(key, level), slot);
         }
@@ -127,47 +187,6 @@ impl<V: Value> Matrix<V> {
             Held::One(one) => Held::One(down(one)),
             Held::Two(first, second) => Held::Two(down(first), down(second)),
         });
-
-        let at = start(&self.ends, slot);
-        self.texts.replace_range(at..at + key.text.len(), "");
-        self.ends.remove(slot);
-        self.ends[slot..].iter_mut().for_each(|end| *end -= key.text.len() as u32);
-        self.values.remove(slot);
-    }
-
-    /// Adds a value to a filter.
-    pub(super) fn insert_value(&mut self, slot: usize, at: usize, value: V) {
-        let (row, rank) = (several_row(self.levels), self.rank(slot));
-        let start = start(&self.more_ends, rank);
-        if !self.bits.get(row, slot) {
-            self.bits.set(row, slot);
-            self.more.insert(start, self.values[slot]);
-            self.more_ends.insert(rank, start as u32);
-            self.more_ends[rank..].iter_mut().for_each(|end| *end += 1);
-        }
-        self.more.insert(start + at, value);
-        self.more_ends[rank..].iter_mut().for_each(|end| *end += 1);
-        self.values[slot] = self.more[start];
-    }
-
-    /// Takes a value from a filter that has others.
-    pub(super) fn remove_value(&mut self, slot: usize, at: usize) {
-        let rank = self.rank(slot);
-        let start = start(&self.more_ends, rank);
-        self.more.remove(start + at);
-        self.more_ends[rank..].iter_mut().for_each(|end| *end -= 1);
-        self.values[slot] = self.more[start];
-        if self.more_ends[rank] as usize == start + 1 {
-            self.more.remove(start);
-            self.more_ends.remove(rank);
-            self.more_ends[rank..].iter_mut().for_each(|end| *end -= 1);
-            self.bits.clear(several_row(self.levels), slot);
-        }
-    }
-
-    /// How many filters before one have several values.
-    fn rank(&self, slot: usize) -> usize {
-        rank(self.bits.row(several_row(self.levels)), slot)
     }
 
     /// Notes that a filter has a literal.
@@ -218,7 +237,6 @@ fn left(filters: usize, held: &[(u32, usize)]) -> usize {
 }
 
 /// Where the part of a slot begins.
-#[inline]
 pub(super) fn start(ends: &[u32], slot: usize) -> usize {
     if slot == 0 { 0 } else { ends[slot - 1] as usize }
 }

@@ -46,7 +46,7 @@ use crate::topic::{Levels, matches};
 /// It is one piece of memory, what every search reads first:
 ///
 /// ```text
-/// head | tables of the levels, and their entries | rows | values | values of those that have several | their ends | ends of the texts | texts
+/// head | tables of the levels, and their entries | rows | values | values of those that have many | their ends | ends of the texts | texts
 /// ```
 #[derive(Debug, Clone)]
 pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
@@ -63,17 +63,17 @@ const WORDS: usize = 8;
 #[repr(C)]
 struct Head {
     weight: u64,
-    filters: u32,
+    columns: u32,
     rows: u32,
     values: u32,
-    more: u32,
-    more_ends: u32,
+    many: u32,
+    many_ends: u32,
     ends: u32,
     texts: u32,
     /// Bytes of the texts.
     text: u32,
-    /// Filters that have several values.
-    several: u32,
+    /// Filters that have many values.
+    many_values: u32,
     /// Number of rows.
     height: u32,
     /// Entries of the tables, all together.
@@ -91,15 +91,15 @@ struct Head {
 impl Head {
     const EMPTY: Self = Self {
         weight: 0,
-        filters: 0,
+        columns: 0,
         rows: 0,
         values: 0,
-        more: 0,
-        more_ends: 0,
+        many: 0,
+        many_ends: 0,
         ends: 0,
         texts: 0,
         text: 0,
-        several: 0,
+        many_values: 0,
         height: 0,
         entries: 0,
         stride: 0,
@@ -115,14 +115,14 @@ const fn deep_row(levels: usize) -> usize {
     2 * levels + 2
 }
 
-/// The row of those that have several values.
-const fn several_row(levels: usize) -> usize {
+/// The row of those that have many values.
+const fn many_row(levels: usize) -> usize {
     deep_row(levels) + 1
 }
 
 /// The first row of a literal.
 const fn literal_rows(levels: usize) -> usize {
-    several_row(levels) + 1
+    many_row(levels) + 1
 }
 
 /// The rows that a filter is in, those of literals aside: for each level to which it says nothing, for each length of a
@@ -221,27 +221,27 @@ impl<V: Value> Block<V> {
                 }
             }
         }
-        let mut several = *row(several_row(levels));
+        let mut many = *row(many_row(levels));
         let mut any = 0;
         for word in 0..W {
-            several[word] &= bits[word];
-            bits[word] &= !several[word];
-            any |= several[word];
+            many[word] &= bits[word];
+            bits[word] &= !many[word];
+            any |= many[word];
         }
-        if any != 0 && !self.hand_out_more(&several, part * W * 64, found) {
+        if any != 0 && !self.hand_out_many(&many, part * W * 64, found) {
             return false;
         }
         self.hand_out(&bits, part * W * 64, found)
     }
 
-    /// Calls `found` with the values of each filter whose bit is set. They have several.
+    /// Calls `found` with the values of each filter whose bit is set. They have many.
     #[cold]
     #[inline(never)]
-    fn hand_out_more(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+    fn hand_out_many(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         ones(words).all(|slot| found(self.values(first + slot)))
     }
 
-    /// Calls `found` with the values of the filters whose bits are set, each of which has one.
+    /// Calls `found` with the values of the filters whose bits are set, and have few.
     #[inline]
     fn hand_out(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let mut slots = Slots { slots: [0; SLOTS], len: 0 };
@@ -258,7 +258,7 @@ impl<V: Value> Block<V> {
     fn hand_out_slots(&self, slots: &mut Slots, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let len = std::mem::take(&mut slots.len);
         let slots = &slots.slots[..len];
-        let values = self.first_values();
+        let values = self.column_values();
         let (groups, rest) = slots.as_chunks::<8>();
         let all = groups.iter().all(|group| found(&group.map(|slot| values[slot as usize])));
         if !all || rest.is_empty() {
@@ -301,18 +301,19 @@ impl<V: Value> Block<V> {
                 *bits &= held | if any_too { any[word] } else { 0 };
             }
         }
-        let slots: Vec<usize> = ones(&bits).take_while(|&slot| slot < self.filters()).collect();
+        let slots = ones(&bits).take_while(|&slot| slot < self.columns()).filter(|&slot| self.is_first(slot));
+        let slots: Vec<usize> = slots.collect();
         slots.into_iter().map(|slot| self.entry(slot))
     }
 
-    /// Where a filter is, or where it would have to be.
+    /// The first column of a filter, or where it would have to be.
     fn find(&self, text: &str) -> Result<usize, usize> {
         let mut low = 0;
-        let mut high = self.filters();
+        let mut high = self.columns();
         while low < high {
             let middle = (low + high) / 2;
             match self.text(middle).cmp(text) {
-                std::cmp::Ordering::Equal => return Ok(middle),
+                std::cmp::Ordering::Equal => return Ok(self.first(middle)),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
             }
@@ -320,27 +321,56 @@ impl<V: Value> Block<V> {
         Err(low)
     }
 
+    fn columns(&self) -> usize {
+        self.head().columns as usize
+    }
+
+    /// The first column of the same filter.
+    fn first(&self, slot: usize) -> usize {
+        let ends = self.ends();
+        (1..=slot).rev().find(|&slot| ends[slot - 1] != ends[slot]).unwrap_or(0)
+    }
+
+    fn is_first(&self, slot: usize) -> bool {
+        let ends = self.ends();
+        slot == 0 || ends[slot - 1] != ends[slot]
+    }
+
+    /// Of a filter, by its first column.
     fn entry(&self, slot: usize) -> Entry<'_, V> {
         Entry { text: self.text(slot), values: self.values(slot) }
     }
 
+    /// The text of the filter of a column.
     fn text(&self, slot: usize) -> &str {
-        let (head, ends) = (self.head(), self.ends());
-        let start_of_all = head.texts as usize * size_of::<u64>();
-        let bytes = &self.0.as_bytes()[start_of_all + start(ends, slot)..start_of_all + ends[slot] as usize];
+        let ends = self.ends();
+        let start_of_all = self.head().texts as usize * size_of::<u64>();
+        let range = start(ends, self.first(slot))..ends[slot] as usize;
+        let bytes = &self.0.as_bytes()[start_of_all + range.start..start_of_all + range.end];
         // It came in as text.
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 
+    /// All values of a filter, by its first column.
     fn values(&self, slot: usize) -> &[V] {
-        let head = self.head();
-        let several = &self.words()[head.rows as usize..]
-            [several_row(usize::from(head.levels)) * usize::from(head.stride)..][..usize::from(head.stride)];
-        if several[slot / 64] >> (slot % 64) & 1 == 0 {
-            return &self.first_values()[slot..=slot];
+        if self.has_many(slot) {
+            let (ends, rank) = (self.many_ends(), rank(self.many_bits(), slot));
+            return &self.many()[start(ends, rank)..ends[rank] as usize];
         }
-        let (ends, rank) = (self.more_ends(), rank(several, slot));
-        &self.more()[start(ends, rank)..ends[rank] as usize]
+        let ends = self.ends();
+        let columns = ends[slot..].iter().take_while(|&&end| end == ends[slot]).count();
+        &self.column_values()[slot..slot + columns]
+    }
+
+    fn has_many(&self, slot: usize) -> bool {
+        self.many_bits()[slot / 64] >> (slot % 64) & 1 != 0
+    }
+
+    /// The row of those that have many values.
+    fn many_bits(&self) -> &[u64] {
+        let head = self.head();
+        let (row, stride) = (many_row(usize::from(head.levels)), usize::from(head.stride));
+        &self.words()[head.rows as usize + row * stride..][..stride]
     }
 
     #[inline]
@@ -369,19 +399,19 @@ impl<V: Value> Block<V> {
         &self.words()[WORDS + usize::from(head.tables)..][..head.entries as usize]
     }
 
-    /// Of each filter.
+    /// Of each column.
     #[inline]
-    fn first_values(&self) -> &[V] {
-        self.values_at(self.head().values, self.filters())
+    fn column_values(&self) -> &[V] {
+        self.values_at(self.head().values, self.columns())
     }
 
-    /// Of the filters that have several.
-    fn more(&self) -> &[V] {
-        self.values_at(self.head().more, self.more_ends().last().map_or(0, |&end| end as usize))
+    /// Of the filters that have many.
+    fn many(&self) -> &[V] {
+        self.values_at(self.head().many, self.many_ends().last().map_or(0, |&end| end as usize))
     }
 
-    fn more_ends(&self) -> &[u32] {
-        self.numbers(self.head().more_ends, self.head().several as usize)
+    fn many_ends(&self) -> &[u32] {
+        self.numbers(self.head().many_ends, self.head().many_values as usize)
     }
 
     #[inline]
@@ -392,7 +422,7 @@ impl<V: Value> Block<V> {
 
     #[inline]
     fn ends(&self) -> &[u32] {
-        self.numbers(self.head().ends, self.filters())
+        self.numbers(self.head().ends, self.columns())
     }
 
     #[inline]
@@ -403,30 +433,29 @@ impl<V: Value> Block<V> {
 
     fn pack(matrix: &Matrix<V>) -> Self {
         const { assert!(align_of::<V>() <= 16 && size_of::<V>() > 0) };
-        let filters = matrix.ends.len();
         let in_words = |bytes: usize| bytes.div_ceil(size_of::<u64>());
         let (tables, entries) = (matrix.holders.levels(), matrix.holders.entries());
         let stride = matrix.bits.words();
         // Rows of a line each begin where a line does, values where they may.
         let rows = (WORDS + tables.len() + entries.len()).next_multiple_of(stride.min(WORDS));
         let values = (rows + matrix.bits.all().len()).next_multiple_of(2);
-        let more = (values + in_words(size_of_val(&*matrix.values))).next_multiple_of(2);
-        let more_ends = more + in_words(size_of_val(&*matrix.more));
-        let ends = more_ends + in_words(size_of_val(&*matrix.more_ends));
+        let many = (values + in_words(size_of_val(&*matrix.values))).next_multiple_of(2);
+        let many_ends = many + in_words(size_of_val(&*matrix.many));
+        let ends = many_ends + in_words(size_of_val(&*matrix.many_ends));
         let texts = ends + in_words(size_of_val(&*matrix.ends));
         let total = texts + in_words(matrix.texts.len());
 
         let head = Head {
             weight: matrix.weight as u64,
-            filters: filters as u32,
+            columns: matrix.ends.len() as u32,
             rows: rows as u32,
             values: values as u32,
-            more: more as u32,
-            more_ends: more_ends as u32,
+            many: many as u32,
+            many_ends: many_ends as u32,
             ends: ends as u32,
             texts: texts as u32,
             text: matrix.texts.len() as u32,
-            several: matrix.more_ends.len() as u32,
+            many_values: matrix.many_ends.len() as u32,
             height: matrix.bits.rows() as u32,
             entries: matrix.holders.entries().len() as u32,
             stride: stride as u16,
@@ -443,8 +472,8 @@ impl<V: Value> Block<V> {
         put(WORDS + tables.len(), entries.as_bytes());
         put(rows, matrix.bits.all().as_bytes());
         put(values, matrix.values.as_bytes());
-        put(more, matrix.more.as_bytes());
-        put(more_ends, matrix.more_ends.as_bytes());
+        put(many, matrix.many.as_bytes());
+        put(many_ends, matrix.many_ends.as_bytes());
         put(ends, matrix.ends.as_bytes());
         put(texts, matrix.texts.as_bytes());
         Self(lines.into(), PhantomData)
@@ -461,9 +490,9 @@ impl<V: Value> Block<V> {
             holders: Holders::from_parts(self.tables().to_vec(), self.table_entries().to_vec()),
             texts: String::from_utf8(texts.to_vec()).unwrap_or_default(),
             ends: self.ends().to_vec(),
-            values: self.first_values().to_vec(),
-            more: self.more().to_vec(),
-            more_ends: self.more_ends().to_vec(),
+            values: self.column_values().to_vec(),
+            many: self.many().to_vec(),
+            many_ends: self.many_ends().to_vec(),
         }
     }
 }
@@ -489,11 +518,11 @@ impl<V: Value> Leaf for Block<V> {
     }
 
     fn weigh(entry: &Entry<'_, V>) -> usize {
-        (entry.text.len() + size_of_val(entry.values)).max(FILTER)
+        (entry.text.len() + size_of_val(entry.values)).max(FILTER * columns(entry.values.len()))
     }
 
     fn filters(&self) -> usize {
-        self.head().filters as usize
+        self.columns()
     }
 
     fn insert(&mut self, dictionary: &Dictionary, key: &Key<'_>, value: V) -> bool {
@@ -501,16 +530,27 @@ impl<V: Value> Leaf for Block<V> {
         let levels = usize::from(self.head().levels);
         *self = match slot {
             Ok(slot) => {
-                let Err(at) = self.values(slot).binary_search(&value) else { return false };
-                let mut matrix = self.unpack();
-                matrix.weight -= Self::weigh(&self.entry(slot));
-                matrix.insert_value(slot, at, value);
-                *self = Self::pack(&matrix);
-                matrix.weight += Self::weigh(&self.entry(slot));
-                Self::pack(&matrix)
+                let old = self.values(slot);
+                let Err(at) = old.binary_search(&value) else { return false };
+                let values = [&old[..at], &[value], &old[at..]].concat();
+                let entry = Entry { text: key.text, values: &values };
+                if !self.has_many(slot) && old.len() == COLUMNS {
+                    let others = self.entries().filter(|entry| entry.text != key.text);
+                    Self::build(dictionary, others.chain([entry]).collect())
+                } else {
+                    let mut matrix = self.unpack();
+                    matrix.weight = matrix.weight - Self::weigh(&self.entry(slot)) + Self::weigh(&entry);
+                    if self.has_many(slot) {
+                        matrix.insert_of_many(slot, at, value);
+                    } else {
+                        matrix.insert_value(slot, at, key, dictionary, value);
+                    }
+                    Self::pack(&matrix)
+                }
             }
             Err(slot) if levels > 0 && key.indexed() <= levels => {
                 let mut matrix = self.unpack();
+                matrix.weight += Self::weigh(&Entry { text: key.text, values: &[value] });
                 matrix.insert(slot, key, dictionary, value);
                 Self::pack(&matrix)
             }
@@ -528,13 +568,15 @@ impl<V: Value> Leaf for Block<V> {
         let old = self.values(slot);
         let Ok(at) = old.binary_search(value) else { return false };
         let mut matrix = self.unpack();
-        if old.len() == 1 {
-            matrix.remove(slot, key, dictionary, *value);
-        } else {
+        matrix.weight -= Self::weigh(&self.entry(slot));
+        if old.len() > 1 {
             let left = [&old[..at], &old[at + 1..]].concat();
-            matrix.weight -= Self::weigh(&self.entry(slot));
             matrix.weight += Self::weigh(&Entry { text: key.text, values: &left });
-            matrix.remove_value(slot, at);
+        }
+        match old.len() {
+            1 => matrix.remove(slot, key, dictionary),
+            _ if self.has_many(slot) => matrix.remove_of_many(slot, at),
+            _ => matrix.remove_value(slot, at, key, dictionary),
         }
         *self = Self::pack(&matrix);
         true
@@ -545,7 +587,7 @@ impl<V: Value> Leaf for Block<V> {
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry<'_, V>> {
-        (0..self.filters()).map(|slot| self.entry(slot))
+        (0..self.columns()).filter(|&slot| self.is_first(slot)).map(|slot| self.entry(slot))
     }
 
     fn heap(&self) -> usize {
@@ -554,8 +596,15 @@ impl<V: Value> Leaf for Block<V> {
     }
 }
 
-/// The least weight of a filter.
+/// The least weight of a column.
 const FILTER: usize = 128;
+/// A filter with up to so many values has a column for each.
+const COLUMNS: usize = 4;
+
+/// The columns of a filter with so many values.
+fn columns(values: usize) -> usize {
+    if values <= COLUMNS { values } else { 1 }
+}
 
 /// The rows of a block that a topic takes.
 struct Picked {
