@@ -17,16 +17,16 @@ use crate::index::{
 
 /// The parts of a [`Block`]. A change takes time in proportion to the block, at some words per nanosecond.
 #[derive(Debug)]
-pub(super) struct Matrix<V> {
+pub(super) struct Matrix<'a, V> {
     pub(super) weight: usize,
     pub(super) levels: usize,
     /// The rows of [`rows`](super::rows), then those of literals.
     pub(super) bits: Bits,
     /// Of the levels, those first that leave the fewest filters.
     pub(super) holders: Holders,
-    /// The texts of the filters, one behind the other, and where that of each column ends. Columns of one filter have
-    /// the same end.
-    pub(super) texts: String,
+    /// The texts of the filters, in pieces to be put together; one piece of a matrix that was not changed yet.
+    pub(super) texts: Vec<&'a [u8]>,
+    /// Where the text of each column ends. Columns of one filter have the same end.
     pub(super) ends: Vec<u32>,
     /// The value of each column; of filters with many values the first.
     pub(super) values: Vec<V>,
@@ -35,9 +35,9 @@ pub(super) struct Matrix<V> {
     pub(super) many_ends: Vec<u32>,
 }
 
-impl<V: Value> Matrix<V> {
+impl<'a, V: Value> Matrix<'a, V> {
     /// A matrix of distinct filters, sorted.
-    pub(super) fn build(dictionary: &Dictionary, entries: &[Entry<'_, V>]) -> Self {
+    pub(super) fn build(dictionary: &Dictionary, entries: &[Entry<'a, V>]) -> Self {
         let keys: Vec<_> = entries.iter().map(|entry| dictionary.hasher.filter(entry.text)).collect();
         let levels = keys.iter().map(Key::indexed).max().unwrap_or(0);
         let columns = |entry: &Entry<'_, V>| columns(entry.values.len());
@@ -72,14 +72,16 @@ impl<V: Value> Matrix<V> {
             levels,
             bits,
             holders,
-            texts: String::new(),
+            texts: Vec::with_capacity(entries.len()),
             ends: Vec::with_capacity(keys.len()),
             values: Vec::with_capacity(keys.len()),
             many: Vec::new(),
             many_ends: Vec::new(),
         };
+        let mut end = 0;
         for entry in entries {
-            matrix.texts.push_str(entry.text);
+            matrix.texts.push(entry.text.as_bytes());
+            end += entry.text.len() as u32;
             let columns = columns(entry);
             matrix.values.extend_from_slice(&entry.values[..columns]);
             if columns < entry.values.len() {
@@ -87,16 +89,16 @@ impl<V: Value> Matrix<V> {
                 matrix.many.extend_from_slice(entry.values);
                 matrix.many_ends.push(matrix.many.len() as u32);
             }
-            matrix.ends.extend(repeat_n(matrix.texts.len() as u32, columns));
+            matrix.ends.extend(repeat_n(end, columns));
         }
         matrix
     }
 
     /// Adds a filter with one value at its place in the order. It must not have more levels than the matrix.
-    pub(super) fn insert(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary, value: V) {
+    pub(super) fn insert(&mut self, slot: usize, key: &Key<'a>, dictionary: &Dictionary, value: V) {
         self.insert_column(slot, key, dictionary);
         let at = start(&self.ends, slot);
-        self.texts.insert_str(at, key.text);
+        self.replace_text(at, 0, key.text.as_bytes());
         self.ends.insert(slot, at as u32);
         self.ends[slot..].iter_mut().for_each(|end| *end += key.text.len() as u32);
         self.values.insert(slot, value);
@@ -106,7 +108,7 @@ impl<V: Value> Matrix<V> {
     pub(super) fn remove(&mut self, slot: usize, key: &Key<'_>, dictionary: &Dictionary) {
         self.remove_column(slot, key, dictionary);
         let at = start(&self.ends, slot);
-        self.texts.replace_range(at..at + key.text.len(), "");
+        self.replace_text(at, key.text.len(), &[]);
         self.ends.remove(slot);
         self.ends[slot..].iter_mut().for_each(|end| *end -= key.text.len() as u32);
         self.values.remove(slot);
@@ -148,6 +150,11 @@ impl<V: Value> Matrix<V> {
             self.many_ends[rank..].iter_mut().for_each(|end| *end -= 1);
             self.bits.clear(many_row(self.levels), slot);
         }
+    }
+
+    fn replace_text(&mut self, at: usize, len: usize, with: &'a [u8]) {
+        let texts = self.texts.pop().unwrap_or_default();
+        self.texts.extend([&texts[..at], with, &texts[at + len..]]);
     }
 
     /// How many filters before one have many values.

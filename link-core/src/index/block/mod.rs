@@ -235,10 +235,21 @@ impl<V: Value> Block<V> {
     }
 
     /// Calls `found` with the values of each filter whose bit is set. They have many.
-    #[cold]
     #[inline(never)]
     fn hand_out_many(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        ones(words).all(|slot| found(self.values(first + slot)))
+        let (all, ends) = (self.many_bits(), self.many_ends());
+        let mut before = rank(all, first);
+        for (&all, &bits) in all[first / 64..].iter().zip(words) {
+            for bit in ones(&[bits]) {
+                let at = before + (all & !(u64::MAX << bit)).count_ones() as usize;
+                let (start, end) = (start(ends, at), ends[at] as usize);
+                if !found(&self.values_at(self.head().many, end)[start..]) {
+                    return false;
+                }
+            }
+            before += all.count_ones() as usize;
+        }
+        true
     }
 
     /// Calls `found` with the values of the filters whose bits are set, and have few.
@@ -431,7 +442,7 @@ impl<V: Value> Block<V> {
         <[u32]>::ref_from_bytes(&self.0.as_bytes()[start..start + count * size_of::<u32>()]).unwrap_or_default()
     }
 
-    fn pack(matrix: &Matrix<V>) -> Self {
+    fn pack(matrix: &Matrix<'_, V>) -> Self {
         const { assert!(align_of::<V>() <= 16 && size_of::<V>() > 0) };
         let in_words = |bytes: usize| bytes.div_ceil(size_of::<u64>());
         let (tables, entries) = (matrix.holders.levels(), matrix.holders.entries());
@@ -443,7 +454,8 @@ impl<V: Value> Block<V> {
         let many_ends = many + in_words(size_of_val(&*matrix.many));
         let ends = many_ends + in_words(size_of_val(&*matrix.many_ends));
         let texts = ends + in_words(size_of_val(&*matrix.ends));
-        let total = texts + in_words(matrix.texts.len());
+        let text: usize = matrix.texts.iter().map(|text| text.len()).sum();
+        let total = texts + in_words(text);
 
         let head = Head {
             weight: matrix.weight as u64,
@@ -454,7 +466,7 @@ impl<V: Value> Block<V> {
             many_ends: many_ends as u32,
             ends: ends as u32,
             texts: texts as u32,
-            text: matrix.texts.len() as u32,
+            text: text as u32,
             many_values: matrix.many_ends.len() as u32,
             height: matrix.bits.rows() as u32,
             entries: matrix.holders.entries().len() as u32,
@@ -464,22 +476,30 @@ impl<V: Value> Block<V> {
             tables: matrix.holders.levels().len() as u8,
             spare: [0; 7],
         };
+        // Put together where the processor has the memory at hand, and then copied at once.
         let mut lines = vec![Line([0; WORDS]); total.div_ceil(WORDS)];
         let bytes = lines.as_mut_bytes();
-        let mut put = |word: usize, from: &[u8]| bytes[word * size_of::<u64>()..][..from.len()].copy_from_slice(from);
-        put(0, head.as_bytes());
-        put(WORDS, tables.as_bytes());
-        put(WORDS + tables.len(), entries.as_bytes());
-        put(rows, matrix.bits.all().as_bytes());
-        put(values, matrix.values.as_bytes());
-        put(many, matrix.many.as_bytes());
-        put(many_ends, matrix.many_ends.as_bytes());
-        put(ends, matrix.ends.as_bytes());
-        put(texts, matrix.texts.as_bytes());
+        let mut put = |byte: usize, from: &[u8]| bytes[byte..][..from.len()].copy_from_slice(from);
+        let parts = [
+            (0, head.as_bytes()),
+            (WORDS, tables.as_bytes()),
+            (WORDS + tables.len(), entries.as_bytes()),
+            (rows, matrix.bits.all().as_bytes()),
+            (values, matrix.values.as_bytes()),
+            (many, matrix.many.as_bytes()),
+            (many_ends, matrix.many_ends.as_bytes()),
+            (ends, matrix.ends.as_bytes()),
+        ];
+        parts.into_iter().for_each(|(word, part)| put(word * size_of::<u64>(), part));
+        let mut end = texts * size_of::<u64>();
+        for text in &matrix.texts {
+            put(end, text);
+            end += text.len();
+        }
         Self(lines.into(), PhantomData)
     }
 
-    fn unpack(&self) -> Matrix<V> {
+    fn unpack(&self) -> Matrix<'_, V> {
         let (head, words) = (self.head(), self.words());
         let (rows, stride) = (head.rows as usize, usize::from(head.stride));
         let texts = &self.0.as_bytes()[head.texts as usize * size_of::<u64>()..][..head.text as usize];
@@ -488,7 +508,7 @@ impl<V: Value> Block<V> {
             levels: usize::from(head.levels),
             bits: Bits::from_words(stride, words[rows..rows + head.height as usize * stride].to_vec()),
             holders: Holders::from_parts(self.tables().to_vec(), self.table_entries().to_vec()),
-            texts: String::from_utf8(texts.to_vec()).unwrap_or_default(),
+            texts: vec![texts],
             ends: self.ends().to_vec(),
             values: self.column_values().to_vec(),
             many: self.many().to_vec(),
