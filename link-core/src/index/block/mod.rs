@@ -138,7 +138,6 @@ fn rows(key: &Key<'_>, levels: usize) -> impl Iterator<Item = usize> {
 
 impl<V: Value> Block<V> {
     /// Calls `found` with the values of each filter that matches a topic, until it says `false`.
-    #[inline]
     pub(super) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let picked = self.pick(codes);
         match self.head().stride {
@@ -255,20 +254,22 @@ impl<V: Value> Block<V> {
     /// Calls `found` with the values of the filters whose bits are set, and have few.
     #[inline]
     fn hand_out(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        let mut slots = Slots { slots: [0; SLOTS], len: 0 };
+        let mut slots = [0; SLOTS];
+        let mut len = 0;
         for (word, &bits) in words.iter().enumerate() {
-            slots.add(bits, (first + word * 64) as u32);
-            if slots.len > SLOTS - 64 - AT_ONCE && !self.hand_out_slots(&mut slots, found) {
-                return false;
+            len = write_down(bits, (first + word * 64) as u32, &mut slots, len);
+            if len > SLOTS - 64 - AT_ONCE {
+                if !self.hand_out_slots(&slots[..len], found) {
+                    return false;
+                }
+                len = 0;
             }
         }
-        self.hand_out_slots(&mut slots, found)
+        self.hand_out_slots(&slots[..len], found)
     }
 
     #[inline]
-    fn hand_out_slots(&self, slots: &mut Slots, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        let len = std::mem::take(&mut slots.len);
-        let slots = &slots.slots[..len];
+    fn hand_out_slots(&self, slots: &[u32], found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let values = self.column_values();
         let (groups, rest) = slots.as_chunks::<8>();
         let all = groups.iter().all(|group| found(&group.map(|slot| values[slot as usize])));
@@ -323,7 +324,7 @@ impl<V: Value> Block<V> {
         let mut high = self.columns();
         while low < high {
             let middle = (low + high) / 2;
-            match self.text(middle).cmp(text) {
+            match self.text_bytes(middle).cmp(text.as_bytes()) {
                 std::cmp::Ordering::Equal => return Ok(self.first(middle)),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
@@ -354,12 +355,14 @@ impl<V: Value> Block<V> {
 
     /// The text of the filter of a column.
     fn text(&self, slot: usize) -> &str {
+        // It came in as text.
+        std::str::from_utf8(self.text_bytes(slot)).unwrap_or_default()
+    }
+
+    fn text_bytes(&self, slot: usize) -> &[u8] {
         let ends = self.ends();
         let start_of_all = self.head().texts as usize * size_of::<u64>();
-        let range = start(ends, self.first(slot))..ends[slot] as usize;
-        let bytes = &self.0.as_bytes()[start_of_all + range.start..start_of_all + range.end];
-        // It came in as text.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        &self.0.as_bytes()[start_of_all + start(ends, self.first(slot))..start_of_all + ends[slot] as usize]
     }
 
     /// All values of a filter, by its first column.
@@ -665,31 +668,24 @@ fn and_with<'r, const W: usize>(picked: &Picked, part: usize, row: impl Fn(usize
     bits
 }
 
-/// The places of bits.
-struct Slots {
-    slots: [u32; SLOTS],
-    len: usize,
-}
-
 const SLOTS: usize = 128 + AT_ONCE;
 /// So many places are written down at once: how many there are can't be foreseen, and a branch on it would cost more.
 const AT_ONCE: usize = 4;
 
-impl Slots {
-    #[inline]
-    fn add(&mut self, mut bits: u64, first: u32) {
-        loop {
-            let Some(next) = self.slots[self.len..].first_chunk_mut::<AT_ONCE>() else { return };
-            let mut count = 0;
-            for slot in next {
-                *slot = first + bits.trailing_zeros();
-                count += usize::from(bits != 0);
-                bits &= bits.wrapping_sub(1);
-            }
-            self.len += count;
-            if bits == 0 {
-                return;
-            }
+/// Writes the places of bits behind the first `len` slots. How many there are then.
+#[inline]
+fn write_down(mut bits: u64, first: u32, slots: &mut [u32; SLOTS], mut len: usize) -> usize {
+    loop {
+        let Some(next) = slots[len.min(SLOTS)..].first_chunk_mut::<AT_ONCE>() else { return len };
+        let mut count = 0;
+        for slot in next {
+            *slot = first + bits.trailing_zeros();
+            count += usize::from(bits != 0);
+            bits &= bits.wrapping_sub(1);
+        }
+        len += count;
+        if bits == 0 {
+            return len;
         }
     }
 }
