@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     dictionary::Dictionary,
-    key::{Hasher, INDEXED, Key},
+    key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
     tree::Side,
 };

@@ -15,7 +15,7 @@ use crate::{
 
 impl<V: Value> Block<V> {
     /// Calls `found` with the values of each filter that matches a topic, until it says `false`.
-    pub(super) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+    pub(in crate::index) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let picked = self.pick(codes);
         match self.head().stride {
             1 => self.search_part::<1>(codes, &picked, 0, found),
