@@ -3,7 +3,7 @@
 /// A table of bits: rows of whole words, and columns that can be put in and taken out.
 #[derive(Debug, Clone)]
 pub(super) struct Bits {
-    /// Words of a row: 1, 2, 4, or a multiple of 8.
+    /// Words of a row: 1, 2, or a multiple of 4.
     words: usize,
     bits: Vec<u64>,
 }
@@ -108,8 +108,7 @@ impl Bits {
 fn words(columns: usize) -> usize {
     match columns.div_ceil(64) {
         few @ 0..=2 => few.max(1),
-        3..=4 => 4,
-        many => many.next_multiple_of(8),
+        many => many.next_multiple_of(4),
     }
 }
 

@@ -17,11 +17,14 @@ impl<V: Value> Block<V> {
     /// Calls `found` with the values of each filter that matches a topic, until it says `false`.
     pub(in crate::index) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
         let picked = self.pick(codes);
-        match self.head().stride {
+        match usize::from(self.head().stride) {
             1 => self.search_part::<1>(codes, &picked, 0, found),
             2 => self.search_part::<2>(codes, &picked, 0, found),
-            4 => self.search_part::<4>(codes, &picked, 0, found),
-            stride => (0..usize::from(stride) / 8).all(|part| self.search_part::<8>(codes, &picked, part, found)),
+            stride => {
+                let lines = stride / 8 * 8;
+                (0..lines).step_by(8).all(|first| self.search_part::<8>(codes, &picked, first, found))
+                    && (lines == stride || self.search_part::<4>(codes, &picked, lines, found))
+            }
         }
     }
 
@@ -58,22 +61,22 @@ impl<V: Value> Block<V> {
         picked
     }
 
+    /// Looks into some words of each row.
     #[inline]
     fn search_part<const W: usize>(
         &self,
         codes: &Codes<'_>,
         picked: &Picked,
-        part: usize,
+        first: usize,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
         let (head, words) = (self.head(), self.words());
-        let rows = words[head.rows as usize..].as_chunks::<W>().0;
-        let parts = usize::from(head.stride) / W;
-        let row = |row: usize| &rows[row * parts + part];
+        let (rows, stride) = (&words[head.rows as usize + first..], usize::from(head.stride));
+        let row = |row: usize| rows[row * stride..].first_chunk::<W>().unwrap_or(&[0; W]);
         let (key, levels) = (codes.key(), usize::from(head.levels));
 
         let mut bits = if picked.several {
-            and_with(picked, part, row)
+            and_with(picked, first, row)
         } else {
             picked.rows().iter().fold([u64::MAX; W], |bits, &picked| and(bits, row(picked as usize)))
         };
@@ -90,7 +93,7 @@ impl<V: Value> Block<V> {
         if head.deep != 0 {
             for (word, bits) in bits.iter_mut().enumerate() {
                 let deep = *bits & row(deep_row(levels))[word];
-                for slot in ones(&[deep]).map(|bit| (part * W + word) * 64 + bit) {
+                for slot in ones(&[deep]).map(|bit| (first + word) * 64 + bit) {
                     if !matches(Levels::new(self.text(slot)), Levels::new(key.text)) {
                         *bits &= !(1 << (slot % 64));
                     }
@@ -104,10 +107,10 @@ impl<V: Value> Block<V> {
             bits[word] &= !many[word];
             any |= many[word];
         }
-        if any != 0 && !self.hand_out_many(&many, part * W * 64, found) {
+        if any != 0 && !self.hand_out_many(&many, first * 64, found) {
             return false;
         }
-        self.hand_out(&bits, part * W * 64, found)
+        self.hand_out(&bits, first * 64, found)
     }
 
     /// Calls `found` with the values of each filter whose bit is set. They have many.
@@ -182,13 +185,13 @@ fn and<const W: usize>(bits: [u64; W], row: &[u64; W]) -> [u64; W] {
 
 /// AND of rows, to some of which filters are added.
 #[inline]
-fn and_with<'r, const W: usize>(picked: &Picked, part: usize, row: impl Fn(usize) -> &'r [u64; W]) -> [u64; W] {
+fn and_with<'r, const W: usize>(picked: &Picked, first: usize, row: impl Fn(usize) -> &'r [u64; W]) -> [u64; W] {
     let mut bits = [u64::MAX; W];
     for (&picked_row, held) in picked.rows().iter().zip(picked.held) {
         let before = bits;
         bits = and(bits, row(picked_row as usize));
         for slot in held.into_iter().filter(|&slot| slot > 0).map(|slot| usize::from(slot) - 1) {
-            let word = (slot / 64).wrapping_sub(part * W);
+            let word = (slot / 64).wrapping_sub(first);
             if let Some(bits) = bits.get_mut(word) {
                 *bits |= before[word] & 1 << (slot % 64);
             }
