@@ -19,10 +19,9 @@ pub(super) struct Holders {
 #[repr(C)]
 pub(super) struct LevelTable {
     start: u32,
-    factor: u16,
-    level: u8,
-    /// Of a hash, for the place.
-    shift: u8,
+    places: u32,
+    factor: u32,
+    level: u32,
 }
 
 /// The filters that have a literal.
@@ -42,40 +41,43 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 /// Of so many literals each gets a place of its own, if possible.
 const FEW: usize = 16;
 /// So many hash functions are tried for that.
-const TRIES: u16 = 64;
+const TRIES: u32 = 64;
+const FACTOR: u32 = 0x9E37_79B1;
 
 impl LevelTable {
     #[inline]
     pub(super) fn level(&self) -> usize {
-        usize::from(self.level)
+        self.level as usize
     }
 
     /// The filters that have a literal in this level.
     #[inline]
     pub(super) fn find(&self, entries: &[u64], code: u32) -> Held {
-        Held::of_entry(entries[self.start as usize + self.place(&entries[self.start as usize..], code)])
+        let entries = &entries[self.range()];
+        Held::of_entry(entries[self.place(entries, code)])
     }
 
     /// The place of a literal, or that where it would be.
     #[inline]
     fn place(&self, entries: &[u64], code: u32) -> usize {
-        let mut at = home(code, self.factor, self.shift);
+        let mut at = self.home(code);
         loop {
             let entry = entries[at];
             if code_of(entry) == code || entry == 0 {
                 return at;
             }
-            at = (at + 1) & self.mask();
+            at = if at + 1 < entries.len() { at + 1 } else { 0 };
         }
     }
 
     #[inline]
-    fn mask(&self) -> usize {
-        (u32::MAX >> (self.shift % 32)) as usize
+    fn home(&self, code: u32) -> usize {
+        (u64::from(code.wrapping_mul(self.factor)) * u64::from(self.places) >> 32) as usize
     }
 
+    #[inline]
     fn range(&self) -> std::ops::Range<usize> {
-        self.start as usize..self.start as usize + self.mask() + 1
+        self.start as usize..self.start as usize + self.places as usize
     }
 }
 
@@ -161,39 +163,35 @@ fn code_of(entry: u64) -> u32 {
     (entry >> 32) as u32
 }
 
-#[inline]
-fn home(code: u32, factor: u16, shift: u8) -> usize {
-    (code.wrapping_mul(0x9E37_79B1_u32.wrapping_mul(u32::from(factor))) >> (shift % 32)) as usize
-}
-
-/// A table for these entries, a quarter of it free at least.
+/// A table for these entries, with room for one more at least.
 fn table(level: usize, start: usize, entries: &[u64]) -> (LevelTable, Vec<u64>) {
-    let places = (entries.len() * 4).div_ceil(3).next_power_of_two().max(2);
-    let shift = (32 - places.trailing_zeros()) as u8;
-    let clashes = |factor: u16| {
-        let taken = entries.iter().fold(0_u64, |taken, &entry| taken | 1 << (home(code_of(entry), factor, shift) % 64));
+    let few = entries.len() <= FEW;
+    let places = if few { 2 * entries.len() } else { entries.len() * 4 / 3 };
+    let with_factor =
+        |factor: u32| LevelTable { start: start as u32, places: places as u32, factor, level: level as u32 };
+    let clashes = |table: &LevelTable| {
+        let taken = entries.iter().fold(0_u64, |taken, &entry| taken | 1 << (table.home(code_of(entry)) % 64));
         entries.len() - taken.count_ones() as usize
     };
-    let mut factor = 1;
-    if entries.len() <= FEW {
-        let mut fewest = clashes(factor);
-        for other in (1..TRIES).map(|seed| 2 * seed + 1) {
+    let mut best = with_factor(FACTOR);
+    if few {
+        let mut fewest = clashes(&best);
+        for table in (1..TRIES).map(|other| with_factor(FACTOR.wrapping_mul(2 * other + 1))) {
             if fewest == 0 {
                 break;
             }
-            let clashes = clashes(other);
+            let clashes = clashes(&table);
             if clashes < fewest {
-                (factor, fewest) = (other, clashes);
+                (best, fewest) = (table, clashes);
             }
         }
     }
-    let table = LevelTable { start: start as u32, factor, level: level as u8, shift };
     let mut filled = vec![0; places];
     for &entry in entries {
-        let place = table.place(&filled, code_of(entry));
+        let place = best.place(&filled, code_of(entry));
         filled[place] = entry;
     }
-    (table, filled)
+    (best, filled)
 }
 
 impl Held {

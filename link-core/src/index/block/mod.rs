@@ -58,6 +58,8 @@ pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
 struct Line([u64; WORDS]);
 
 const WORDS: usize = 8;
+/// Words that the head of a table takes.
+const TABLE: usize = size_of::<LevelTable>() / size_of::<u64>();
 
 /// The first line. Parts are told by the word that they begin at.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -260,15 +262,14 @@ impl<V: Value> Block<V> {
     /// Of the levels in which some filter has a literal, in the order of the search.
     #[inline]
     fn tables(&self) -> &[LevelTable] {
-        const { assert!(size_of::<LevelTable>() == size_of::<u64>()) };
-        let bytes = self.words()[WORDS..][..usize::from(self.head().tables)].as_bytes();
+        let bytes = self.words()[WORDS..][..usize::from(self.head().tables) * TABLE].as_bytes();
         <[LevelTable]>::ref_from_bytes(bytes).unwrap_or_default()
     }
 
     #[inline]
     fn table_entries(&self) -> &[u64] {
         let head = self.head();
-        &self.words()[WORDS + usize::from(head.tables)..][..head.entries as usize]
+        &self.words()[WORDS + usize::from(head.tables) * TABLE..][..head.entries as usize]
     }
 
     /// Of each column.
@@ -309,7 +310,7 @@ impl<V: Value> Block<V> {
         let (tables, entries) = (matrix.holders.levels(), matrix.holders.entries());
         let stride = matrix.bits.words();
         // Rows of a line each begin where a line does, values where they may.
-        let rows = (WORDS + tables.len() + entries.len()).next_multiple_of(stride.min(WORDS));
+        let rows = (WORDS + tables.len() * TABLE + entries.len()).next_multiple_of(stride.min(WORDS));
         let values = (rows + matrix.bits.all().len()).next_multiple_of(2);
         let many = (values + in_words(size_of_val(&*matrix.values))).next_multiple_of(2);
         let many_ends = many + in_words(size_of_val(&*matrix.many));
@@ -344,7 +345,7 @@ impl<V: Value> Block<V> {
         let parts = [
             (0, head.as_bytes()),
             (WORDS, tables.as_bytes()),
-            (WORDS + tables.len(), entries.as_bytes()),
+            (WORDS + tables.len() * TABLE, entries.as_bytes()),
             (rows, matrix.bits.all().as_bytes()),
             (values, matrix.values.as_bytes()),
             (many, matrix.many.as_bytes()),
@@ -382,8 +383,8 @@ impl<V: Value> Leaf for Block<V> {
     type Value = V;
     type Context = Dictionary;
 
-    const FULL: usize = 1536 * FILTER;
-    const USUAL: usize = 600 * FILTER;
+    const FULL: usize = 1024 * FILTER;
+    const USUAL: usize = 400 * FILTER;
 
     fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {
         let mut spare = Vec::new();
