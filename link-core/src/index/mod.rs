@@ -45,7 +45,7 @@
 //! | `grow` | how a tree changes: leaves are split and merged |
 //! | `leaf` | what pages and blocks have in common; [`Value`] |
 //! | `page` | a leaf of texts that are looked up as a whole |
-//! | `block` | a leaf of filters with wildcards; `matrix`: one that is being changed, `bits`: its rows, `holders`: which filters have a literal |
+//! | `block` | a leaf of filters with wildcards; `matrix`: one that is being changed, `bits`: its rows, `holders`: which filters have a literal, `search`: which match a topic |
 //! | `dictionary` | codes for the literals of filters with wildcards |
 //! | `scan` | the filters that cover a given one, are covered by it or intersect it |
 //! | `publish` | two copies, one writer, readers that never wait |

@@ -3,7 +3,7 @@
 /// A table of bits: rows of whole words, and columns that can be put in and taken out.
 #[derive(Debug, Clone)]
 pub(super) struct Bits {
-    /// Words of a row: 1, 2, 4, or a multiple of 8.
+    /// Words of a row: 1, 2, or a multiple of 4.
     words: usize,
     bits: Vec<u64>,
 }
@@ -108,8 +108,7 @@ impl Bits {
 fn words(columns: usize) -> usize {
     match columns.div_ceil(64) {
         few @ 0..=2 => few.max(1),
-        3..=4 => 4,
-        many => many.next_multiple_of(8),
+        many => many.next_multiple_of(4),
     }
 }
 
@@ -119,13 +118,6 @@ pub(super) fn bit(word: usize, column: usize) -> u64 {
     if column / 64 == word { 1 << (column % 64) } else { 0 }
 }
 
-#[inline]
-pub(super) fn and<const W: usize>(bits: &mut [u64; W], row: &[u64; W]) {
-    for (bits, row) in bits.iter_mut().zip(row) {
-        *bits &= row;
-    }
-}
-
 /// The columns whose bits are set.
 pub(super) fn ones(words: &[u64]) -> impl Iterator<Item = usize> {
     words.iter().enumerate().flat_map(|(word, &bits)| {
@@ -133,4 +125,10 @@ pub(super) fn ones(words: &[u64]) -> impl Iterator<Item = usize> {
             .take_while(|&bits| bits != 0)
             .map(move |bits| word * 64 + bits.trailing_zeros() as usize)
     })
+}
+
+/// How many bits before a column are set.
+pub(super) fn rank(words: &[u64], column: usize) -> usize {
+    let before: u32 = words[..column / 64].iter().map(|word| word.count_ones()).sum();
+    (before + (words[column / 64] & !(u64::MAX << (column % 64))).count_ones()) as usize
 }

@@ -1,15 +1,32 @@
-/// Which filters of a block have a literal in some level.
+//! Which filters of a block have a literal in some level.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A small hash table for each level in which some filter has a literal.
 ///
-/// A hash table with open addressing and linear probing: 8 bytes an entry, 0 if unused, never full.
-#[derive(Debug, Clone)]
-pub(super) struct HolderTable {
+/// They are in the order in which a search asks for the levels, and have their entries one behind the other: 8 bytes
+/// each, 0 if unused. A table has open addressing and linear probing, and is never full. With few literals it has a hash
+/// function by which no two of them, or as few as possible, have the same place: that a search needs more than one look
+/// is what the processor cannot foresee.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Holders {
+    levels: Vec<LevelTable>,
     entries: Vec<u64>,
-    used: usize,
+}
+
+/// Where the entries of a level are, and their hash function.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(super) struct LevelTable {
+    start: u32,
+    places: u32,
+    factor: u32,
+    level: u32,
 }
 
 /// The filters that have a literal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holders {
+pub(super) enum Held {
     None,
     One(usize),
     Two(usize, usize),
@@ -17,163 +34,194 @@ pub(super) enum Holders {
     Row(usize),
 }
 
-/// A literal and the level that it is in: 36 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tag(u64);
+const KIND_SHIFT: u32 = 30;
+const SLOT_BITS: u32 = 15;
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 
-impl Tag {
+/// Of so many literals each gets a place of its own, if possible.
+const FEW: usize = 16;
+/// So many hash functions are tried for that.
+const TRIES: u32 = 64;
+const FACTOR: u32 = 0x9E37_79B1;
+
+impl LevelTable {
     #[inline]
-    pub(super) fn new(level: usize, code: u32) -> Self {
-        Self(u64::from(code) << 4 | level as u64)
+    pub(super) fn level(&self) -> usize {
+        self.level as usize
     }
 
-    pub(super) fn level(self) -> usize {
-        (self.0 & 15) as usize
-    }
-
+    /// The filters that have a literal in this level.
     #[inline]
-    fn home(self, mask: usize) -> usize {
-        (self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize & mask
+    pub(super) fn find(&self, entries: &[u64], code: u32) -> Held {
+        let entries = &entries[self.range()];
+        Held::of_entry(entries[self.place(entries, code)])
     }
 
+    /// The place of a literal, or that where it would be.
     #[inline]
-    fn of(entry: u64) -> Self {
-        Self(entry >> HOLDER_BITS)
-    }
-}
-
-const HOLDER_BITS: u32 = 28;
-const KIND_SHIFT: u32 = 26;
-const SLOT_BITS: u32 = 13;
-const SLOT_MASK: usize = (1 << SLOT_BITS) - 1;
-
-/// Finds a literal in the entries of a table.
-#[inline]
-pub(super) fn find(entries: &[u64], tag: Tag) -> Holders {
-    let mask = entries.len() - 1;
-    let mut at = tag.home(mask);
-    loop {
-        let entry = entries[at];
-        if entry == 0 || Tag::of(entry) == tag {
-            return Holders::of_entry(entry);
+    fn place(&self, entries: &[u64], code: u32) -> usize {
+        let mut at = self.home(code);
+        loop {
+            let entry = entries[at];
+            if code_of(entry) == code || entry == 0 {
+                return at;
+            }
+            at = if at + 1 < entries.len() { at + 1 } else { 0 };
         }
-        at = (at + 1) & mask;
+    }
+
+    #[inline]
+    fn home(&self, code: u32) -> usize {
+        (u64::from(code.wrapping_mul(self.factor)) * u64::from(self.places) >> 32) as usize
+    }
+
+    #[inline]
+    fn range(&self) -> std::ops::Range<usize> {
+        self.start as usize..self.start as usize + self.places as usize
     }
 }
 
-impl HolderTable {
-    /// With room for so many literals.
-    pub(super) fn with_capacity(literals: usize) -> Self {
-        Self { entries: vec![0; places(literals)], used: 0 }
+impl Holders {
+    pub(super) fn from_parts(levels: Vec<LevelTable>, entries: Vec<u64>) -> Self {
+        Self { levels, entries }
     }
 
-    pub(super) fn from_entries(entries: Vec<u64>) -> Self {
-        let used = entries.iter().filter(|&&entry| entry != 0).count();
-        Self { entries, used }
+    pub(super) fn levels(&self) -> &[LevelTable] {
+        &self.levels
     }
 
     pub(super) fn entries(&self) -> &[u64] {
         &self.entries
     }
 
-    pub(super) fn get(&self, tag: Tag) -> Holders {
-        find(&self.entries, tag)
+    /// Adds the table of a level that has none.
+    pub(super) fn push_level(&mut self, level: usize, held: &[(u32, Held)]) {
+        let entries: Vec<u64> = held.iter().map(|&(code, held)| entry(code, held)).collect();
+        let (table, entries) = table(level, self.entries.len(), &entries);
+        self.levels.push(table);
+        self.entries.extend(entries);
+    }
+
+    pub(super) fn get(&self, level: usize, code: u32) -> Held {
+        self.of_level(level).map_or(Held::None, |table| table.find(&self.entries, code))
     }
 
     /// Sets the holders of a literal; none takes it out.
-    pub(super) fn set(&mut self, tag: Tag, holders: Holders) {
-        if holders == Holders::None {
-            return self.remove(tag);
-        }
-        if places(self.used + 1) > self.entries.len() {
-            let grown = Self { entries: vec![0; places(self.used + 1)], used: 0 };
-            for entry in std::mem::replace(self, grown).entries.into_iter().filter(|&entry| entry != 0) {
-                self.put(entry);
+    pub(super) fn set(&mut self, level: usize, code: u32, held: Held) {
+        let Some(at) = self.levels.iter().position(|table| table.level() == level) else {
+            if held != Held::None {
+                self.push_level(level, &[(code, held)]);
             }
+            return;
+        };
+        let range = self.levels[at].range();
+        let entries = &mut self.entries[range.clone()];
+        let place = self.levels[at].place(entries, code);
+        if entries[place] != 0 && held != Held::None {
+            entries[place] = entry(code, held);
+            return;
         }
-        self.put(tag.0 << HOLDER_BITS | holders.to_bits());
+        if entries[place] == 0 && held == Held::None {
+            return;
+        }
+        entries[place] = if held == Held::None { 0 } else { entry(code, held) };
+        let left: Vec<u64> = entries.iter().copied().filter(|&entry| entry != 0).collect();
+        let level = if left.is_empty() { None } else { Some(table(level, range.start, &left)) };
+        let (old, new) = (range.len(), level.as_ref().map_or(0, |(_, entries)| entries.len()));
+        self.entries.splice(range, level.iter().flat_map(|(_, entries)| entries.iter().copied()));
+        for later in &mut self.levels[at + 1..] {
+            later.start = later.start + new as u32 - old as u32;
+        }
+        match level {
+            Some((table, _)) => self.levels[at] = table,
+            None => drop(self.levels.remove(at)),
+        }
     }
 
     /// Changes the holders of every literal, which must leave some.
-    pub(super) fn change_all(&mut self, mut change: impl FnMut(Tag, Holders) -> Holders) {
-        for entry in self.entries.iter_mut().filter(|entry| **entry != 0) {
-            let holders = change(Tag::of(*entry), Holders::of_entry(*entry));
-            *entry = *entry >> HOLDER_BITS << HOLDER_BITS | holders.to_bits();
-        }
-    }
-
-    fn put(&mut self, new: u64) {
-        let tag = Tag::of(new);
-        let mask = self.entries.len() - 1;
-        let mut at = tag.home(mask);
-        while self.entries[at] != 0 && Tag::of(self.entries[at]) != tag {
-            at = (at + 1) & mask;
-        }
-        self.used += usize::from(self.entries[at] == 0);
-        self.entries[at] = new;
-    }
-
-    fn remove(&mut self, tag: Tag) {
-        let mask = self.entries.len() - 1;
-        let mut hole = tag.home(mask);
-        while Tag::of(self.entries[hole]) != tag || self.entries[hole] == 0 {
-            if self.entries[hole] == 0 {
-                return;
+    pub(super) fn change_all(&mut self, mut change: impl FnMut(usize, Held) -> Held) {
+        for table in &self.levels {
+            for entry in self.entries[table.range()].iter_mut().filter(|entry| **entry != 0) {
+                let held = change(table.level(), Held::of_entry(*entry));
+                *entry = *entry >> 32 << 32 | u64::from(held.to_bits());
             }
-            hole = (hole + 1) & mask;
         }
-        self.used -= 1;
-        // What would be found no more moves up.
-        let mut at = hole;
-        loop {
-            at = (at + 1) & mask;
-            let entry = self.entries[at];
-            if entry == 0 {
+    }
+
+    fn of_level(&self, level: usize) -> Option<&LevelTable> {
+        self.levels.iter().find(|table| table.level() == level)
+    }
+}
+
+#[inline]
+fn entry(code: u32, held: Held) -> u64 {
+    u64::from(code) << 32 | u64::from(held.to_bits())
+}
+
+#[inline]
+fn code_of(entry: u64) -> u32 {
+    (entry >> 32) as u32
+}
+
+/// A table for these entries, with room for one more at least.
+fn table(level: usize, start: usize, entries: &[u64]) -> (LevelTable, Vec<u64>) {
+    let few = entries.len() <= FEW;
+    let places = if few { 2 * entries.len() } else { entries.len() * 4 / 3 };
+    let with_factor =
+        |factor: u32| LevelTable { start: start as u32, places: places as u32, factor, level: level as u32 };
+    let clashes = |table: &LevelTable| {
+        let taken = entries.iter().fold(0_u64, |taken, &entry| taken | 1 << (table.home(code_of(entry)) % 64));
+        entries.len() - taken.count_ones() as usize
+    };
+    let mut best = with_factor(FACTOR);
+    if few {
+        let mut fewest = clashes(&best);
+        for table in (1..TRIES).map(|other| with_factor(FACTOR.wrapping_mul(2 * other + 1))) {
+            if fewest == 0 {
                 break;
             }
-            let home = Tag::of(entry).home(mask);
-            if (at.wrapping_sub(home) & mask) >= (at.wrapping_sub(hole) & mask) {
-                self.entries[hole] = entry;
-                hole = at;
+            let clashes = clashes(&table);
+            if clashes < fewest {
+                (best, fewest) = (table, clashes);
             }
         }
-        self.entries[hole] = 0;
     }
+    let mut filled = vec![0; places];
+    for &entry in entries {
+        let place = best.place(&filled, code_of(entry));
+        filled[place] = entry;
+    }
+    (best, filled)
 }
 
-/// Places of a table for so many literals: at most three quarters are used.
-fn places(literals: usize) -> usize {
-    (literals + literals / 3 + 1).next_power_of_two()
-}
-
-impl Holders {
-    /// `None` if there are more than two, or one is too far behind to be written down in the table.
+impl Held {
+    /// `None` if there are more than two, or one is too far behind to be written down in a table.
     pub(super) fn of(slots: &[usize]) -> Option<Self> {
         match *slots {
             [] => Some(Self::None),
-            [slot] if slot <= SLOT_MASK => Some(Self::One(slot)),
-            [first, second] if first.max(second) <= SLOT_MASK => Some(Self::Two(first, second)),
+            [slot] if slot <= SLOT_MASK as usize => Some(Self::One(slot)),
+            [first, second] if first.max(second) <= SLOT_MASK as usize => Some(Self::Two(first, second)),
             _ => None,
         }
     }
 
     #[inline]
     fn of_entry(entry: u64) -> Self {
-        let payload = (entry & ((1 << KIND_SHIFT) - 1)) as usize;
-        match entry >> KIND_SHIFT & 3 {
+        let payload = entry as u32 & ((1 << KIND_SHIFT) - 1);
+        match entry as u32 >> KIND_SHIFT {
             0 => Self::None,
-            1 => Self::One(payload),
-            2 => Self::Two(payload & SLOT_MASK, payload >> SLOT_BITS),
-            _ => Self::Row(payload),
+            1 => Self::One(payload as usize),
+            2 => Self::Two((payload & SLOT_MASK) as usize, (payload >> SLOT_BITS) as usize),
+            _ => Self::Row(payload as usize),
         }
     }
 
-    fn to_bits(self) -> u64 {
+    fn to_bits(self) -> u32 {
         match self {
             Self::None => 0,
-            Self::One(slot) => 1 << KIND_SHIFT | slot as u64,
-            Self::Two(first, second) => 2 << KIND_SHIFT | (second as u64) << SLOT_BITS | first as u64,
-            Self::Row(row) => 3 << KIND_SHIFT | row as u64,
+            Self::One(slot) => 1 << KIND_SHIFT | slot as u32,
+            Self::Two(first, second) => 2 << KIND_SHIFT | (second as u32) << SLOT_BITS | first as u32,
+            Self::Row(row) => 3 << KIND_SHIFT | row as u32,
         }
     }
 }

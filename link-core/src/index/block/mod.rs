@@ -3,23 +3,23 @@
 mod bits;
 mod holders;
 mod matrix;
+mod search;
 
 use std::{marker::PhantomData, sync::Arc};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use self::{
-    bits::{Bits, and, bit, ones},
-    holders::{HolderTable, Holders, Tag},
+    bits::{Bits, bit, ones, rank},
+    holders::{Held, Holders, LevelTable},
     matrix::{Matrix, start},
 };
 use super::{
-    dictionary::{Codes, Dictionary, UNKNOWN},
-    key::{Hasher, INDEXED, Key},
+    dictionary::Dictionary,
+    key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
     tree::Side,
 };
-use crate::topic::{Levels, matches};
 
 /// Filters with wildcards, each with its values. Shared: a change makes another block.
 ///
@@ -41,12 +41,13 @@ use crate::topic::{Levels, matches};
 ///                                                        AND =  1 1 1 0
 /// ```
 ///
-/// A literal that only one or two filters have takes no row. Literals are compared by their codes.
+/// A literal that only one or two columns have takes no row. Literals are compared by their codes. A filter of a few
+/// values has a column for each, one beside the other; one of many has one column, and is in a row of such.
 ///
 /// It is one piece of memory, what every search reads first:
 ///
 /// ```text
-/// head | holders of the literals | rows | values | ends of the values | ends of the texts | texts
+/// head | tables of the levels | their entries | rows | values | values of those with many | their ends | ends of the texts | texts
 /// ```
 #[derive(Debug, Clone)]
 pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
@@ -57,48 +58,58 @@ pub(super) struct Block<V>(Arc<[Line]>, PhantomData<V>);
 struct Line([u64; WORDS]);
 
 const WORDS: usize = 8;
+/// Words that the head of a table takes.
+const TABLE: usize = size_of::<LevelTable>() / size_of::<u64>();
 
 /// The first line. Parts are told by the word that they begin at.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Head {
     weight: u64,
-    order: [u8; INDEXED],
-    filters: u32,
+    columns: u32,
     rows: u32,
     values: u32,
-    value_ends: u32,
+    many: u32,
+    many_ends: u32,
     ends: u32,
     texts: u32,
     /// Bytes of the texts.
     text: u32,
+    /// Filters that have many values.
+    many_values: u32,
+    /// Number of rows.
+    height: u32,
+    /// Entries of the tables, all together.
+    entries: u32,
     /// Words of a row.
     stride: u16,
     levels: u8,
     /// Whether some filter has deep levels.
     deep: u8,
-    /// Entries of the table of holders.
-    table: u32,
-    /// Number of rows.
-    height: u32,
+    /// Levels in which some filter has a literal.
+    tables: u8,
+    spare: [u8; 7],
 }
 
 impl Head {
     const EMPTY: Self = Self {
         weight: 0,
-        order: [0; INDEXED],
-        filters: 0,
+        columns: 0,
         rows: 0,
         values: 0,
-        value_ends: 0,
+        many: 0,
+        many_ends: 0,
         ends: 0,
         texts: 0,
         text: 0,
+        many_values: 0,
+        height: 0,
+        entries: 0,
         stride: 0,
         levels: 0,
         deep: 0,
-        table: 0,
-        height: 0,
+        tables: 0,
+        spare: [0; 7],
     };
 }
 
@@ -107,9 +118,14 @@ const fn deep_row(levels: usize) -> usize {
     2 * levels + 2
 }
 
+/// The row of those that have many values.
+const fn many_row(levels: usize) -> usize {
+    deep_row(levels) + 1
+}
+
 /// The first row of a literal.
 const fn literal_rows(levels: usize) -> usize {
-    deep_row(levels) + 1
+    many_row(levels) + 1
 }
 
 /// The rows that a filter is in, those of literals aside: for each level to which it says nothing, for each length of a
@@ -124,82 +140,6 @@ fn rows(key: &Key<'_>, levels: usize) -> impl Iterator<Item = usize> {
 }
 
 impl<V: Value> Block<V> {
-    /// Calls `found` with the values of each filter that matches a topic, until it says `false`.
-    #[inline]
-    pub(super) fn search(&self, codes: &Codes<'_>, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        match self.head().stride {
-            1 => self.search_part::<1>(codes, 0, found),
-            2 => self.search_part::<2>(codes, 0, found),
-            4 => self.search_part::<4>(codes, 0, found),
-            stride => (0..usize::from(stride) / 8).all(|part| self.search_part::<8>(codes, part, found)),
-        }
-    }
-
-    #[inline]
-    fn search_part<const W: usize>(
-        &self,
-        codes: &Codes<'_>,
-        part: usize,
-        found: &mut impl FnMut(&[V]) -> bool,
-    ) -> bool {
-        let (head, words) = (self.head(), self.words());
-        let holders = &words[WORDS..WORDS + head.table as usize];
-        let rows = words[head.rows as usize..].as_chunks::<W>().0;
-        let parts = usize::from(head.stride) / W;
-        let row = |row: usize| &rows[row * parts + part];
-        let (key, levels) = (codes.key(), usize::from(head.levels));
-        let length = key.levels as usize;
-
-        let mut bits = *row(levels + length.min(levels + 1));
-        for &level in &head.order[..levels] {
-            let level = usize::from(level);
-            if level >= length {
-                continue;
-            }
-            let code = codes.get(level);
-            let held = if code == UNKNOWN { Holders::None } else { holders::find(holders, Tag::new(level, code)) };
-            match held {
-                Holders::None => and(&mut bits, row(level)),
-                Holders::Row(literal) => and(&mut bits, row(literal)),
-                Holders::One(slot) => and_with(&mut bits, row(level), part, [slot, slot]),
-                Holders::Two(first, second) => and_with(&mut bits, row(level), part, [first, second]),
-            }
-            if bits == [0; W] {
-                return true;
-            }
-        }
-        if key.is_reserved() {
-            // What says nothing to the first level begins with a wildcard.
-            let any = if levels > 0 { *row(0) } else { [u64::MAX; W] };
-            for (bits, any) in bits.iter_mut().zip(any) {
-                *bits &= !any;
-            }
-        }
-        if head.deep != 0 {
-            for (word, bits) in bits.iter_mut().enumerate() {
-                let deep = *bits & row(deep_row(levels))[word];
-                for slot in ones(&[deep]).map(|bit| (part * W + word) * 64 + bit) {
-                    if !matches(Levels::new(self.text(slot)), Levels::new(key.text)) {
-                        *bits &= !(1 << (slot % 64));
-                    }
-                }
-            }
-        }
-
-        let values = self.all_values();
-        for (word, mut bits) in bits.into_iter().enumerate() {
-            while bits != 0 {
-                let slot = (part * W + word) * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let values = if head.value_ends == head.ends { &values[slot..=slot] } else { self.values(slot) };
-                if !found(values) {
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
     /// Filters that may be on the given sides of all levels. `key`: of what the sides were made.
     pub(super) fn on_sides(
         &self,
@@ -219,33 +159,33 @@ impl<V: Value> Block<V> {
                 Side::Literal(_) => (true, false),
                 Side::Both(_) => (true, true),
             };
-            let code = if literal { dictionary.code(key, level) } else { UNKNOWN };
-            let held = match code {
-                UNKNOWN => Holders::None,
-                code => holders::find(&words[WORDS..WORDS + head.table as usize], Tag::new(level, code)),
+            let held = match self.tables().iter().find(|table| table.level() == level) {
+                Some(table) if literal => table.find(self.table_entries(), dictionary.code(key, level)),
+                _ => Held::None,
             };
             for (word, bits) in bits.iter_mut().enumerate() {
                 let held = match held {
-                    Holders::None => 0,
-                    Holders::One(slot) => bit(word, slot),
-                    Holders::Two(first, second) => bit(word, first) | bit(word, second),
-                    Holders::Row(literal) => row(literal)[word] & !any[word],
+                    Held::None => 0,
+                    Held::One(slot) => bit(word, slot),
+                    Held::Two(first, second) => bit(word, first) | bit(word, second),
+                    Held::Row(literal) => row(literal)[word] & !any[word],
                 };
                 *bits &= held | if any_too { any[word] } else { 0 };
             }
         }
-        let slots: Vec<usize> = ones(&bits).take_while(|&slot| slot < self.filters()).collect();
+        let slots = ones(&bits).take_while(|&slot| slot < self.columns()).filter(|&slot| self.is_first(slot));
+        let slots: Vec<usize> = slots.collect();
         slots.into_iter().map(|slot| self.entry(slot))
     }
 
-    /// Where a filter is, or where it would have to be.
+    /// The first column of a filter, or where it would have to be.
     fn find(&self, text: &str) -> Result<usize, usize> {
         let mut low = 0;
-        let mut high = self.filters();
+        let mut high = self.columns();
         while low < high {
             let middle = (low + high) / 2;
-            match self.text(middle).cmp(text) {
-                std::cmp::Ordering::Equal => return Ok(middle),
+            match self.text_bytes(middle).cmp(text.as_bytes()) {
+                std::cmp::Ordering::Equal => return Ok(self.first(middle)),
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
             }
@@ -253,25 +193,58 @@ impl<V: Value> Block<V> {
         Err(low)
     }
 
+    fn columns(&self) -> usize {
+        self.head().columns as usize
+    }
+
+    /// The first column of the same filter.
+    fn first(&self, slot: usize) -> usize {
+        let ends = self.ends();
+        (1..=slot).rev().find(|&slot| ends[slot - 1] != ends[slot]).unwrap_or(0)
+    }
+
+    fn is_first(&self, slot: usize) -> bool {
+        let ends = self.ends();
+        slot == 0 || ends[slot - 1] != ends[slot]
+    }
+
+    /// Of a filter, by its first column.
     fn entry(&self, slot: usize) -> Entry<'_, V> {
         Entry { text: self.text(slot), values: self.values(slot) }
     }
 
+    /// The text of the filter of a column.
     fn text(&self, slot: usize) -> &str {
-        let (head, ends) = (self.head(), self.ends());
-        let start_of_all = head.texts as usize * size_of::<u64>();
-        let bytes = &self.0.as_bytes()[start_of_all + start(ends, slot)..start_of_all + ends[slot] as usize];
         // It came in as text.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        std::str::from_utf8(self.text_bytes(slot)).unwrap_or_default()
     }
 
-    #[inline]
+    fn text_bytes(&self, slot: usize) -> &[u8] {
+        let ends = self.ends();
+        let start_of_all = self.head().texts as usize * size_of::<u64>();
+        &self.0.as_bytes()[start_of_all + start(ends, self.first(slot))..start_of_all + ends[slot] as usize]
+    }
+
+    /// All values of a filter, by its first column.
     fn values(&self, slot: usize) -> &[V] {
-        let ends = self.value_ends();
-        if ends.is_empty() {
-            return &self.all_values()[slot..=slot];
+        if self.has_many(slot) {
+            let (ends, rank) = (self.many_ends(), rank(self.many_bits(), slot));
+            return &self.many()[start(ends, rank)..ends[rank] as usize];
         }
-        &self.all_values()[start(ends, slot)..ends[slot] as usize]
+        let ends = self.ends();
+        let columns = ends[slot..].iter().take_while(|&&end| end == ends[slot]).count();
+        &self.column_values()[slot..slot + columns]
+    }
+
+    fn has_many(&self, slot: usize) -> bool {
+        self.many_bits()[slot / 64] >> (slot % 64) & 1 != 0
+    }
+
+    /// The row of those that have many values.
+    fn many_bits(&self) -> &[u64] {
+        let head = self.head();
+        let (row, stride) = (many_row(usize::from(head.levels)), usize::from(head.stride));
+        &self.words()[head.rows as usize + row * stride..][..stride]
     }
 
     #[inline]
@@ -286,30 +259,43 @@ impl<V: Value> Block<V> {
         <[u64]>::ref_from_bytes(self.0.as_bytes()).unwrap_or_default()
     }
 
+    /// Of the levels in which some filter has a literal, in the order of the search.
     #[inline]
-    fn all_values(&self) -> &[V] {
+    fn tables(&self) -> &[LevelTable] {
+        let bytes = self.words()[WORDS..][..usize::from(self.head().tables) * TABLE].as_bytes();
+        <[LevelTable]>::ref_from_bytes(bytes).unwrap_or_default()
+    }
+
+    #[inline]
+    fn table_entries(&self) -> &[u64] {
         let head = self.head();
-        let count = self.value_count();
-        let bytes = &self.0.as_bytes()[head.values as usize * size_of::<u64>()..][..count * size_of::<V>()];
+        &self.words()[WORDS + usize::from(head.tables) * TABLE..][..head.entries as usize]
+    }
+
+    /// Of each column.
+    #[inline]
+    fn column_values(&self) -> &[V] {
+        self.values_at(self.head().values, self.columns())
+    }
+
+    /// Of the filters that have many.
+    fn many(&self) -> &[V] {
+        self.values_at(self.head().many, self.many_ends().last().map_or(0, |&end| end as usize))
+    }
+
+    fn many_ends(&self) -> &[u32] {
+        self.numbers(self.head().many_ends, self.head().many_values as usize)
+    }
+
+    #[inline]
+    fn values_at(&self, word: u32, count: usize) -> &[V] {
+        let bytes = &self.0.as_bytes()[word as usize * size_of::<u64>()..][..count * size_of::<V>()];
         <[V]>::ref_from_bytes(bytes).unwrap_or_default()
     }
 
     #[inline]
-    fn value_count(&self) -> usize {
-        self.value_ends().last().copied().map_or(self.filters(), |last| last as usize)
-    }
-
-    /// Empty if each filter has one value.
-    #[inline]
-    fn value_ends(&self) -> &[u32] {
-        let head = self.head();
-        let count = if head.value_ends == head.ends { 0 } else { self.filters() };
-        self.numbers(head.value_ends, count)
-    }
-
-    #[inline]
     fn ends(&self) -> &[u32] {
-        self.numbers(self.head().ends, self.filters())
+        self.numbers(self.head().ends, self.columns())
     }
 
     #[inline]
@@ -318,63 +304,77 @@ impl<V: Value> Block<V> {
         <[u32]>::ref_from_bytes(&self.0.as_bytes()[start..start + count * size_of::<u32>()]).unwrap_or_default()
     }
 
-    fn pack(matrix: &Matrix<V>) -> Self {
+    fn pack(matrix: &Matrix<'_, V>) -> Self {
         const { assert!(align_of::<V>() <= 16 && size_of::<V>() > 0) };
-        let filters = matrix.ends.len();
         let in_words = |bytes: usize| bytes.div_ceil(size_of::<u64>());
-        let holders = matrix.holders.entries();
+        let (tables, entries) = (matrix.holders.levels(), matrix.holders.entries());
         let stride = matrix.bits.words();
         // Rows of a line each begin where a line does, values where they may.
-        let rows = (WORDS + holders.len()).next_multiple_of(stride.min(WORDS));
+        let rows = (WORDS + tables.len() * TABLE + entries.len()).next_multiple_of(stride.min(WORDS));
         let values = (rows + matrix.bits.all().len()).next_multiple_of(2);
-        let value_ends = values + in_words(size_of_val(&*matrix.values));
-        let ends = value_ends + in_words(size_of_val(&*matrix.value_ends));
+        let many = (values + in_words(size_of_val(&*matrix.values))).next_multiple_of(2);
+        let many_ends = many + in_words(size_of_val(&*matrix.many));
+        let ends = many_ends + in_words(size_of_val(&*matrix.many_ends));
         let texts = ends + in_words(size_of_val(&*matrix.ends));
-        let total = texts + in_words(matrix.texts.len());
+        let text: usize = matrix.texts.iter().map(|text| text.len()).sum();
+        let total = texts + in_words(text);
 
         let head = Head {
             weight: matrix.weight as u64,
-            order: matrix.order,
-            filters: filters as u32,
+            columns: matrix.ends.len() as u32,
             rows: rows as u32,
             values: values as u32,
-            value_ends: value_ends as u32,
+            many: many as u32,
+            many_ends: many_ends as u32,
             ends: ends as u32,
             texts: texts as u32,
-            text: matrix.texts.len() as u32,
+            text: text as u32,
+            many_values: matrix.many_ends.len() as u32,
+            height: matrix.bits.rows() as u32,
+            entries: matrix.holders.entries().len() as u32,
             stride: stride as u16,
             levels: matrix.levels as u8,
             deep: u8::from(matrix.bits.row(deep_row(matrix.levels)).iter().any(|&bits| bits != 0)),
-            table: holders.len() as u32,
-            height: matrix.bits.rows() as u32,
+            tables: matrix.holders.levels().len() as u8,
+            spare: [0; 7],
         };
+        // Put together where the processor has the memory at hand, and then copied at once.
         let mut lines = vec![Line([0; WORDS]); total.div_ceil(WORDS)];
         let bytes = lines.as_mut_bytes();
-        let mut put = |word: usize, from: &[u8]| bytes[word * size_of::<u64>()..][..from.len()].copy_from_slice(from);
-        put(0, head.as_bytes());
-        put(WORDS, holders.as_bytes());
-        put(rows, matrix.bits.all().as_bytes());
-        put(values, matrix.values.as_bytes());
-        put(value_ends, matrix.value_ends.as_bytes());
-        put(ends, matrix.ends.as_bytes());
-        put(texts, matrix.texts.as_bytes());
+        let mut put = |byte: usize, from: &[u8]| bytes[byte..][..from.len()].copy_from_slice(from);
+        let parts = [
+            (0, head.as_bytes()),
+            (WORDS, tables.as_bytes()),
+            (WORDS + tables.len() * TABLE, entries.as_bytes()),
+            (rows, matrix.bits.all().as_bytes()),
+            (values, matrix.values.as_bytes()),
+            (many, matrix.many.as_bytes()),
+            (many_ends, matrix.many_ends.as_bytes()),
+            (ends, matrix.ends.as_bytes()),
+        ];
+        parts.into_iter().for_each(|(word, part)| put(word * size_of::<u64>(), part));
+        let mut end = texts * size_of::<u64>();
+        for text in &matrix.texts {
+            put(end, text);
+            end += text.len();
+        }
         Self(lines.into(), PhantomData)
     }
 
-    fn unpack(&self) -> Matrix<V> {
+    fn unpack(&self) -> Matrix<'_, V> {
         let (head, words) = (self.head(), self.words());
         let (rows, stride) = (head.rows as usize, usize::from(head.stride));
         let texts = &self.0.as_bytes()[head.texts as usize * size_of::<u64>()..][..head.text as usize];
         Matrix {
             weight: head.weight as usize,
             levels: usize::from(head.levels),
-            order: head.order,
             bits: Bits::from_words(stride, words[rows..rows + head.height as usize * stride].to_vec()),
-            holders: HolderTable::from_entries(words[WORDS..WORDS + head.table as usize].to_vec()),
-            texts: String::from_utf8(texts.to_vec()).unwrap_or_default(),
+            holders: Holders::from_parts(self.tables().to_vec(), self.table_entries().to_vec()),
+            texts: vec![texts],
             ends: self.ends().to_vec(),
-            values: self.all_values().to_vec(),
-            value_ends: self.value_ends().to_vec(),
+            values: self.column_values().to_vec(),
+            many: self.many().to_vec(),
+            many_ends: self.many_ends().to_vec(),
         }
     }
 }
@@ -400,11 +400,11 @@ impl<V: Value> Leaf for Block<V> {
     }
 
     fn weigh(entry: &Entry<'_, V>) -> usize {
-        (entry.text.len() + size_of_val(entry.values)).max(FILTER)
+        (entry.text.len() + size_of_val(entry.values)).max(FILTER * columns(entry.values.len()))
     }
 
     fn filters(&self) -> usize {
-        self.head().filters as usize
+        self.columns()
     }
 
     fn insert(&mut self, dictionary: &Dictionary, key: &Key<'_>, value: V) -> bool {
@@ -412,16 +412,27 @@ impl<V: Value> Leaf for Block<V> {
         let levels = usize::from(self.head().levels);
         *self = match slot {
             Ok(slot) => {
-                let Err(at) = self.values(slot).binary_search(&value) else { return false };
-                let mut matrix = self.unpack();
-                matrix.weight -= Self::weigh(&self.entry(slot));
-                matrix.insert_value(slot, at, value);
-                let values = &matrix.values[start(&matrix.value_ends, slot)..matrix.value_ends[slot] as usize];
-                matrix.weight += Self::weigh(&Entry { text: key.text, values });
-                Self::pack(&matrix)
+                let old = self.values(slot);
+                let Err(at) = old.binary_search(&value) else { return false };
+                let values = [&old[..at], &[value], &old[at..]].concat();
+                let entry = Entry { text: key.text, values: &values };
+                if !self.has_many(slot) && old.len() == COLUMNS {
+                    let others = self.entries().filter(|entry| entry.text != key.text);
+                    Self::build(dictionary, others.chain([entry]).collect())
+                } else {
+                    let mut matrix = self.unpack();
+                    matrix.weight = matrix.weight - Self::weigh(&self.entry(slot)) + Self::weigh(&entry);
+                    if self.has_many(slot) {
+                        matrix.insert_of_many(slot, at, value);
+                    } else {
+                        matrix.insert_value(slot, at, key, dictionary, value);
+                    }
+                    Self::pack(&matrix)
+                }
             }
             Err(slot) if levels > 0 && key.indexed() <= levels => {
                 let mut matrix = self.unpack();
+                matrix.weight += Self::weigh(&Entry { text: key.text, values: &[value] });
                 matrix.insert(slot, key, dictionary, value);
                 Self::pack(&matrix)
             }
@@ -439,13 +450,15 @@ impl<V: Value> Leaf for Block<V> {
         let old = self.values(slot);
         let Ok(at) = old.binary_search(value) else { return false };
         let mut matrix = self.unpack();
-        if old.len() == 1 {
-            matrix.remove(slot, key, dictionary, *value);
-        } else {
+        matrix.weight -= Self::weigh(&self.entry(slot));
+        if old.len() > 1 {
             let left = [&old[..at], &old[at + 1..]].concat();
-            matrix.weight -= Self::weigh(&self.entry(slot));
             matrix.weight += Self::weigh(&Entry { text: key.text, values: &left });
-            matrix.remove_value(slot, at);
+        }
+        match old.len() {
+            1 => matrix.remove(slot, key, dictionary),
+            _ if self.has_many(slot) => matrix.remove_of_many(slot, at),
+            _ => matrix.remove_value(slot, at, key, dictionary),
         }
         *self = Self::pack(&matrix);
         true
@@ -456,7 +469,7 @@ impl<V: Value> Leaf for Block<V> {
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry<'_, V>> {
-        (0..self.filters()).map(|slot| self.entry(slot))
+        (0..self.columns()).filter(|&slot| self.is_first(slot)).map(|slot| self.entry(slot))
     }
 
     fn heap(&self) -> usize {
@@ -465,20 +478,12 @@ impl<V: Value> Leaf for Block<V> {
     }
 }
 
-/// The least weight of a filter.
+/// The least weight of a column.
 const FILTER: usize = 128;
+/// A filter with up to so many values has a column for each.
+const COLUMNS: usize = 4;
 
-/// AND of a row to which two filters are added.
-#[inline]
-fn and_with<const W: usize>(bits: &mut [u64; W], row: &[u64; W], part: usize, slots: [usize; 2]) {
-    let kept = slots.map(|slot| {
-        let word = (slot / 64).wrapping_sub(part * W);
-        (word, bits.get(word).map_or(0, |bits| bits & 1 << (slot % 64)))
-    });
-    and(bits, row);
-    for (word, kept) in kept {
-        if let Some(bits) = bits.get_mut(word) {
-            *bits |= kept;
-        }
-    }
+/// The columns of a filter with so many values.
+fn columns(values: usize) -> usize {
+    if values <= COLUMNS { values } else { 1 }
 }
