@@ -257,7 +257,7 @@ struct Length {
 }
 
 /// So many pairs of a shape are worth one more hash that is looked up, also if there are other shapes.
-const WORTH: usize = 12;
+const WORTH: usize = 4;
 /// Of a length that has more shapes than that, only those with more than an equal part of the pairs are worth it.
 const FEW: usize = 64;
 
