@@ -34,6 +34,10 @@ pub(super) enum Held {
     Row(usize),
 }
 
+/// A [`Held`], as it is in a table: the kind in the upper bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packed(u32);
+
 const KIND_SHIFT: u32 = 30;
 const SLOT_BITS: u32 = 15;
 const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
@@ -52,9 +56,9 @@ impl LevelTable {
 
     /// The filters that have a literal in this level.
     #[inline]
-    pub(super) fn find(&self, entries: &[u64], code: u32) -> Held {
+    pub(super) fn find(&self, entries: &[u64], code: u32) -> Packed {
         let entries = &entries[self.range()];
-        Held::of_entry(entries[self.place(entries, code)])
+        Packed(entries[self.place(entries, code)] as u32)
     }
 
     /// The place of a literal, or that where it would be.
@@ -103,7 +107,7 @@ impl Holders {
     }
 
     pub(super) fn get(&self, level: usize, code: u32) -> Held {
-        self.of_level(level).map_or(Held::None, |table| table.find(&self.entries, code))
+        self.of_level(level).map_or(Held::None, |table| table.find(&self.entries, code).held())
     }
 
     /// Sets the holders of a literal; none takes it out.
@@ -142,7 +146,7 @@ impl Holders {
     pub(super) fn change_all(&mut self, mut change: impl FnMut(usize, Held) -> Held) {
         for table in &self.levels {
             for entry in self.entries[table.range()].iter_mut().filter(|entry| **entry != 0) {
-                let held = change(table.level(), Held::of_entry(*entry));
+                let held = change(table.level(), Packed(*entry as u32).held());
                 *entry = *entry >> 32 << 32 | u64::from(held.to_bits());
             }
         }
@@ -205,23 +209,36 @@ impl Held {
         }
     }
 
-    #[inline]
-    fn of_entry(entry: u64) -> Self {
-        let payload = entry as u32 & ((1 << KIND_SHIFT) - 1);
-        match entry as u32 >> KIND_SHIFT {
-            0 => Self::None,
-            1 => Self::One(payload as usize),
-            2 => Self::Two((payload & SLOT_MASK) as usize, (payload >> SLOT_BITS) as usize),
-            _ => Self::Row(payload as usize),
-        }
-    }
-
     fn to_bits(self) -> u32 {
         match self {
             Self::None => 0,
-            Self::One(slot) => 1 << KIND_SHIFT | slot as u32,
+            Self::One(slot) => Self::Two(slot, slot).to_bits(),
             Self::Two(first, second) => 2 << KIND_SHIFT | (second as u32) << SLOT_BITS | first as u32,
             Self::Row(row) => 3 << KIND_SHIFT | row as u32,
         }
+    }
+}
+
+impl Packed {
+    pub(super) fn held(self) -> Held {
+        match (self.slots(), self.row()) {
+            (Some([one, other]), _) if one == other => Held::One(usize::from(one)),
+            (Some([first, second]), _) => Held::Two(usize::from(first), usize::from(second)),
+            (None, Some(row)) => Held::Row(row as usize),
+            (None, None) => Held::None,
+        }
+    }
+
+    /// The row, of those with one.
+    #[inline]
+    pub(super) fn row(self) -> Option<u32> {
+        (self.0 >> KIND_SHIFT == 3).then_some(self.0 & ((1 << KIND_SHIFT) - 1))
+    }
+
+    /// One column twice, or two columns.
+    #[inline]
+    pub(super) fn slots(self) -> Option<[u16; 2]> {
+        let (first, second) = (self.0 & SLOT_MASK, self.0 >> SLOT_BITS & SLOT_MASK);
+        (self.0 >> KIND_SHIFT == 2).then_some([first as u16, second as u16])
     }
 }

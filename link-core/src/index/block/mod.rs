@@ -160,7 +160,7 @@ impl<V: Value> Block<V> {
                 Side::Both(_) => (true, true),
             };
             let held = match self.tables().iter().find(|table| table.level() == level) {
-                Some(table) if literal => table.find(self.table_entries(), dictionary.code(key, level)),
+                Some(table) if literal => table.find(self.table_entries(), dictionary.code(key, level)).held(),
                 _ => Held::None,
             };
             for (word, bits) in bits.iter_mut().enumerate() {
@@ -383,8 +383,8 @@ impl<V: Value> Leaf for Block<V> {
     type Value = V;
     type Context = Dictionary;
 
-    const FULL: usize = 1024 * FILTER;
-    const USUAL: usize = 400 * FILTER;
+    const FULL: usize = 1536 * FILTER;
+    const USUAL: usize = 600 * FILTER;
 
     fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {
         let mut spare = Vec::new();

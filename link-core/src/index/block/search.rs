@@ -3,9 +3,7 @@
 use super::{
     Block, Value,
     bits::{ones, rank},
-    deep_row,
-    holders::Held,
-    many_row,
+    deep_row, many_row,
     matrix::start,
 };
 use crate::{
@@ -36,27 +34,16 @@ impl<V: Value> Block<V> {
         let length = codes.key().levels as usize;
         let mut picked = Picked { rows: [0; INDEXED + 1], len: 1, held: [[0; 2]; INDEXED + 1], several: false };
         picked.rows[0] = (levels + length.min(levels + 1)) as u32;
-        for table in self.tables() {
+        // There are no more levels than rows, but the compiler does not know.
+        for (table, at) in self.tables().iter().filter(|table| table.level() < length).zip(1..=INDEXED) {
             let level = table.level();
-            if level >= length {
-                continue;
+            let held = table.find(entries, codes.get(level));
+            picked.len = at + 1;
+            picked.rows[at] = held.row().unwrap_or(level as u32);
+            if let Some(slots) = held.slots() {
+                picked.held[at] = slots.map(|slot| slot + 1);
+                picked.several = true;
             }
-            let at = picked.len % picked.rows.len();
-            picked.rows[at] = match table.find(entries, codes.get(level)) {
-                Held::Row(row) => row as u32,
-                Held::None => level as u32,
-                Held::One(slot) => {
-                    picked.several = true;
-                    picked.held[at] = [slot as u16 + 1, 0];
-                    level as u32
-                }
-                Held::Two(first, second) => {
-                    picked.several = true;
-                    picked.held[at] = [first as u16 + 1, second as u16 + 1];
-                    level as u32
-                }
-            };
-            picked.len += 1;
         }
         picked
     }
@@ -165,7 +152,7 @@ impl<V: Value> Block<V> {
 struct Picked {
     rows: [u32; INDEXED + 1],
     len: usize,
-    /// For each of them, filters that are to be taken as if they were in it, and 1 more than their place.
+    /// For each of them, columns that are to be taken as if they were in it: 1 more than their place, 0 for none.
     held: [[u16; 2]; INDEXED + 1],
     /// Whether there are such.
     several: bool,
