@@ -19,7 +19,7 @@ use crate::topic::TopicFilter;
 /// Until the first [`reader`](Self::reader) there is one copy of everything. From then on there are two of the nodes,
 /// which are about one fiftieth of the memory; the filters and their values are there once.
 ///
-/// Costs: a change copies one leaf, a few KB for a filter without wildcards and up to some ten KB for one with; see
+/// Costs: a change copies a segment of slots and a page of records, some KB each, or a block of up to some ten KB; see
 /// docs/index.md for the whole table.
 pub struct FilterIndex<V> {
     copies: TwoCopies<Table<V>, Step>,
@@ -307,11 +307,11 @@ questions!(FilterIndex, Snapshot);
 
 /// Pairs of an index, one after the other, in no order.
 ///
-/// The first one that lies in a leaf takes time in proportion to the leaf: some microseconds.
+/// The first one of each part (a segment or a block) takes time in proportion to the part: some ten microseconds.
 pub struct Pairs<'a, V> {
     table: &'a Table<V>,
     scan: Scan,
-    /// Of the leaf reached last.
+    /// Of the part reached last.
     found: VecDeque<(TopicFilter, V)>,
 }
 

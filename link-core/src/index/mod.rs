@@ -5,33 +5,37 @@
 //!       │ insert, remove                                     │ matches_into, is_match
 //!       ▼                                                    ▼
 //!  ┌ Table: back copy ────────────┐    publish      ┌ Table: front copy ───────────┐
-//!  │ nodes of three trees         │ ◀─── swap ────▶ │ nodes of three trees         │
-//!  └──┬──────────┬─────────┬──────┘                 └──┬──────────┬─────────┬──────┘
-//!   exact       wild    literals                     exact       wild    literals
-//!     └──────────┼─────────┼────────────┬──────────────┴──────────┼─────────┘
-//!                └─────────┴────────────┤ shared by both copies   │
-//!                                       ▼                         ▼
-//!                        Page: filters without wildcards,   Block: filters with wildcards,
-//!                        a hash table of whole texts        a bit matrix, 64 filters a word
+//!  │ exact   shaped   wild        │ ◀─── swap ────▶ │ exact   shaped   wild        │
+//!  └──┬────────┬────────┬─────────┘                 └──┬────────┬────────┬─────────┘
+//!     └────────┼────────┼──────┬───────────────────────┴────────┼────────┘
+//!              └────────┴──────┤       shared by both copies    │
+//!                              ▼                                ▼
+//!                 segments of slots, pages of records    blocks: bit matrices
 //! ```
 //!
-//! A filter without wildcards matches one topic, its own text: it is found by one lookup in a hash table, and no trie is
-//! gone through. Filters with wildcards lie in blocks of some hundred, and a block says for all of them at once which
-//! match. A tree above each kind leads to the few pages or blocks that can hold what is looked for. `docs/index.md`
-//! explains all of it to those who don't know the algorithms, with what everything costs.
+//! A filter lies in one of three places, by where its wildcards are:
+//!
+//! | | Filters | Found by |
+//! |---|---|---|
+//! | exact | without wildcards | one lookup of the hash of the topic |
+//! | shaped | with `+` and `#` in places where others have them too: most | one lookup of a hash for each such *shape* |
+//! | wild | all others | an AND of bit rows, 64 filters at a time |
+//!
+//! `docs/index.md` explains all of it to those who don't know the algorithms, with what everything costs.
 //!
 //! # Follow a publish
 //!
-//! [`Reader::matches_into`] loads the front copy; the topic becomes a `Key` (its levels hashed, once); `Tree::find`
-//! leads to one page of the exact filters, and `Page::find` to the values of one; `Tree::search` leads to the blocks;
-//! the literals of the topic become codes as the blocks ask for them; `Block::search` is an AND of one row for each
-//! level; the values of the filters that are left are in [`Matches`].
+//! [`Reader::matches_into`] loads the front copy. `Table::search` hashes the topic, and `Hashed::search` finds its record:
+//! a slot, then a text to compare and values. If there are wildcards, the topic becomes a `Key` (its levels hashed, once);
+//! `Shapes::search` makes one hash of it for each shape and looks all of them up side by side; `Tree::search` leads to
+//! the blocks, where `Block::search` is an AND of one row for each level. The values that are found are in [`Matches`].
 //!
 //! # Follow a subscription
 //!
-//! [`FilterIndex::insert`] works on the back copy; the `Editor` finds the leaf, makes a copy of it with the filter, and
-//! puts that in its place, splitting it if it is full; each place that is touched is noted. [`FilterIndex::publish`]
-//! swaps the copies; the one that comes back takes the leaves from the places that were touched, and is the same again.
+//! [`FilterIndex::insert`] works on the back copy. `hashed::Edit` adds a record behind the last one of a page, and a slot;
+//! or the `Editor` of the tree finds a block, makes a copy of it with the filter, and puts that in its place. Each part
+//! that is touched is noted. [`FilterIndex::publish`] swaps the copies; the one that comes back takes the parts that were
+//! touched, and is the same again.
 //!
 //! # Files
 //!
@@ -39,14 +43,15 @@
 //! |---|---|
 //! | `filter_index` | the public ends: [`FilterIndex`], [`Reader`], [`Snapshot`], [`Cursor`], [`Pairs`] |
 //! | `matches` | [`Matches`], a buffer for what is found |
-//! | `table` | the trees of one copy, and every question to them |
+//! | `table` | one copy of everything, and every question to it |
 //! | `key` | a topic or a filter, taken apart and hashed once |
-//! | `tree` | the nodes: which leaves can hold what is looked for |
-//! | `grow` | how a tree changes: leaves are split and merged |
-//! | `leaf` | what pages and blocks have in common; [`Value`] |
-//! | `page` | a leaf of texts that are looked up as a whole |
-//! | `block` | a leaf of filters with wildcards; `matrix`: one that is being changed, `bits`: its rows, `holders`: which filters have a literal, `search`: which match a topic |
-//! | `dictionary` | codes for the literals of filters with wildcards |
+//! | `hashed` | texts with values, found by hash; `slots`: where a record is, `records`: pages of them, `lists`: many values, `edit`: how it changes |
+//! | `shapes` | filters told apart by where their wildcards are |
+//! | `tree` | the nodes above the blocks: which of them can hold what is looked for |
+//! | `grow` | how the tree changes: blocks are split and merged |
+//! | `leaf` | what the tree knows of a block; [`Value`] |
+//! | `block` | filters with wildcards as a bit matrix; `matrix`: one that is being changed, `bits`: its rows, `holders`: which filters have a literal, `search`: which match |
+//! | `dictionary` | codes for the literals of the blocks |
 //! | `scan` | the filters that cover a given one, are covered by it or intersect it |
 //! | `publish` | two copies, one writer, readers that never wait |
 //! | `cell` | what publication is made of |
@@ -56,8 +61,8 @@
 //! - What matches is what [`TopicFilter::matches`](crate::topic::TopicFilter::matches) says: [MQTT 5, section
 //!   4.7](https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html#_Toc3901241), `$` rule included. `$share/g/f` is
 //!   taken as `f`.
-//! - A pair is in one leaf of one tree, and each (filter, value) pair once.
-//! - A leaf never changes once it is made; nodes change only in a copy that no reader sees.
+//! - Each (filter, value) pair is there once, in one place of one of the three.
+//! - What copies share never changes; nodes and directories change only in a copy that no reader sees.
 //! - A reader sees one published state for the whole of a call, never a part of a batch.
 //! - Hashes decide where to look, texts what is found: a collision costs time, never a wrong answer.
 //!
