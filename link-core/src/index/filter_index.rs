@@ -42,7 +42,8 @@ impl<V: Value> FilterIndex<V> {
         Self { copies: TwoCopies::new(Table::build(seed, pairs, &mut books)), books }
     }
 
-    /// Adds a pair. `false` if it was there, or if the index is full: it takes 4 GB and more of filters without wildcards.
+    /// Adds a pair. `false` if it was there, or if the index is full, which takes some GB of filters without wildcards;
+    /// nothing has changed then.
     pub fn insert(&mut self, filter: &TopicFilter, value: V) -> bool {
         if self.contains(filter, &value) {
             return false;

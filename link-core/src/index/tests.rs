@@ -200,3 +200,31 @@ fn texts_of_one_hash_are_told_apart() {
     }
     POOR_HASHES.set(false);
 }
+
+#[test]
+fn an_index_that_is_full_refuses_and_keeps_what_it_has() {
+    let filter = |n: usize, end: &str| TopicFilter::new(format!("{n}/{}{end}", "x".repeat(3_000))).unwrap();
+    let mut index = FilterIndex::new(1);
+    index.reader();
+    // Each has a page of its own.
+    let taken = (0..).take_while(|&n| index.insert(&filter(n, ""), n as u32)).count();
+    assert_eq!(taken, hashed::MOST_PAGES);
+    assert_eq!((index.len(), index.iter().count()), (taken, taken));
+    assert!(!index.contains(&filter(taken, ""), &(taken as u32)));
+    // Those with wildcards have other room.
+    for n in 0..2 * taken {
+        assert!(index.insert(&filter(n, "/+"), n as u32));
+    }
+    for n in 0..2 * taken {
+        let mut found = Vec::new();
+        index.for_each_match(filter(n, "/y").as_str(), |&value| found.push(value));
+        assert_eq!(found, [n as u32]);
+    }
+    // What is taken out makes room.
+    assert!(index.remove(&filter(0, ""), &0));
+    assert!(index.insert(&filter(taken, ""), 7));
+    for n in 0..2 * taken {
+        assert!(index.remove(&filter(n, "/+"), &(n as u32)));
+    }
+    assert_eq!(index.len(), taken);
+}

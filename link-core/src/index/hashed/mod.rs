@@ -5,6 +5,8 @@ mod lists;
 mod records;
 mod slots;
 
+#[cfg(test)]
+pub(super) use self::slots::MOST_PAGES;
 pub(super) use self::{
     edit::{Edit, Space},
     slots::Home,
