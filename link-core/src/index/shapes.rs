@@ -153,48 +153,135 @@ impl Live {
 #[derive(Debug, Clone)]
 pub(super) struct Shapes {
     /// Those without `#`, by their number of levels.
-    closed: [Vec<Live>; INDEXED + 1],
-    /// Those with `#`, in the order of their numbers of levels.
-    open: Vec<Live>,
+    closed: [Group; INDEXED + 1],
+    /// Those with `#`.
+    open: Group,
 }
 
 /// So many shapes without `#` of each length, and so many with, are looked up by hash. It bounds what a topic costs.
-const MOST: usize = 64;
+const MOST: usize = u64::BITS as usize;
 
-impl Shapes {
-    pub(super) fn new() -> Self {
-        Self { closed: [const { Vec::new() }; INDEXED + 1], open: Vec::new() }
-    }
+/// Shapes that a topic is asked for together, each with a bit.
+#[derive(Debug, Clone, Default)]
+struct Group {
+    lives: Vec<Live>,
+    /// For each level and some bits of the hash of a literal: the shapes of which some filter has such a literal there,
+    /// and those that have none there. All others need no lookup. What was there once is not forgotten.
+    seen: Vec<Box<[u64; BUCKETS]>>,
+}
 
-    fn group(&mut self, shape: Shape) -> &mut Vec<Live> {
-        if shape.open { &mut self.open } else { &mut self.closed[usize::from(shape.levels)] }
-    }
+const BUCKETS: usize = 256;
 
-    pub(super) fn len_of_group(&self, shape: Shape) -> usize {
-        if shape.open { self.open.len() } else { self.closed[usize::from(shape.levels)].len() }
-    }
+fn bucket(hash: u64) -> usize {
+    (hash >> 56) as usize
+}
 
-    pub(super) fn contains(&self, shape: Shape) -> bool {
-        let group = if shape.open { &self.open } else { &self.closed[usize::from(shape.levels)] };
-        group.iter().any(|live| live.shape == shape)
+/// A bit of [`Group::seen`] that was set.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    shape: Shape,
+    level: u8,
+    bucket: u8,
+}
+
+impl Group {
+    fn number(&self, shape: Shape) -> Option<usize> {
+        self.lives.iter().position(|live| live.shape == shape)
     }
 
     fn add(&mut self, shape: Shape) {
-        let group = self.group(shape);
-        let at = group.partition_point(|live| live.shape < shape);
-        group.insert(at, Live::new(shape));
+        self.seen.resize_with(self.seen.len().max(shape.levels.into()), || Box::new([u64::MAX; BUCKETS]));
+        let bit = 1 << self.lives.len();
+        for (level, seen) in self.seen.iter_mut().enumerate() {
+            let is_literal = shape.is_literal(level);
+            seen.iter_mut().for_each(|seen| *seen = if is_literal { *seen & !bit } else { *seen | bit });
+        }
+        self.lives.push(Live::new(shape));
     }
 
-    fn remove(&mut self, shape: Shape) {
-        let group = self.group(shape);
-        group.retain(|live| live.shape != shape);
-        group.shrink_to(group.len() * 2);
+    fn remove(&mut self, number: usize) {
+        self.lives.swap_remove(number);
+        // The last one has its number now.
+        let last = self.lives.len();
+        for seen in self.seen.iter_mut().flat_map(|seen| seen.iter_mut()) {
+            *seen = *seen & !(1 << number) | (*seen >> last & 1) << number | 1 << last;
+        }
+        if self.lives.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Notes the literals of a filter.
+    fn see(&mut self, shape: Shape, key: &Key<'_>, noted: &mut dyn FnMut(Seen)) {
+        let Some(number) = self.number(shape) else { return };
+        for (level, seen) in self.seen.iter_mut().enumerate() {
+            let Some(hash) = key.literal(level).filter(|_| shape.is_literal(level)) else { continue };
+            let seen = &mut seen[bucket(hash)];
+            if *seen >> number & 1 == 0 {
+                *seen |= 1 << number;
+                noted(Seen { shape, level: level as u8, bucket: bucket(hash) as u8 });
+            }
+        }
+    }
+
+    /// The shapes that may have a filter for a topic.
+    #[inline]
+    fn alive(&self, key: &Key<'_>) -> u64 {
+        if self.lives.is_empty() {
+            return 0;
+        }
+        let alive = u64::MAX >> (MOST - self.lives.len());
+        let levels = self.seen.iter().enumerate().take(key.indexed());
+        levels.fold(alive, |alive, (level, seen)| alive & seen[bucket(key.hash(level))])
+    }
+
+    fn heap(&self) -> usize {
+        let seen = self.seen.len() * size_of::<[u64; BUCKETS]>() + self.seen.capacity() * size_of::<usize>();
+        seen + self.lives.capacity() * size_of::<Live>()
+    }
+}
+
+impl Shapes {
+    pub(super) fn new() -> Self {
+        Self { closed: [const { Group { lives: Vec::new(), seen: Vec::new() } }; INDEXED + 1], open: Group::default() }
+    }
+
+    fn group(&self, shape: Shape) -> &Group {
+        if shape.open { &self.open } else { &self.closed[usize::from(shape.levels)] }
+    }
+
+    fn group_mut(&mut self, shape: Shape) -> &mut Group {
+        if shape.open { &mut self.open } else { &mut self.closed[usize::from(shape.levels)] }
+    }
+
+    pub(super) fn contains(&self, shape: Shape) -> bool {
+        self.group(shape).number(shape).is_some()
+    }
+
+    /// Notes the literals of a filter that is added, and tells what was noted.
+    pub(super) fn see(&mut self, shape: Shape, key: &Key<'_>, noted: &mut dyn FnMut(Seen)) {
+        self.group_mut(shape).see(shape, key, noted);
+    }
+
+    /// Takes over all shapes that are looked up together with one.
+    pub(super) fn follow(&mut self, newest: &Self, shape: Shape) {
+        self.group_mut(shape).clone_from(newest.group(shape));
+    }
+
+    /// Takes over what was noted.
+    pub(super) fn follow_seen(&mut self, Seen { shape, level, bucket }: Seen) {
+        let group = self.group_mut(shape);
+        // It may be gone since.
+        if let Some(number) = group.number(shape)
+            && let Some(seen) = group.seen.get_mut(usize::from(level))
+        {
+            seen[usize::from(bucket)] |= 1 << number;
+        }
     }
 
     /// Bytes on the heap.
     pub(super) fn heap(&self) -> usize {
-        let places: usize = self.closed.iter().map(Vec::capacity).sum();
-        (places + self.open.capacity()) * size_of::<Live>()
+        self.closed.iter().map(Group::heap).sum::<usize>() + self.open.heap()
     }
 
     /// Calls `found` with the values of each filter of these shapes that matches a topic, until it says `false`.
@@ -205,22 +292,28 @@ impl Shapes {
         key: &Key<'_>,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
-        let levels = key.levels as usize;
-        let closed = self.closed.get(levels).map(Vec::as_slice).unwrap_or_default();
-        let open = &self.open[..self.open.partition_point(|live| usize::from(live.shape.levels) <= levels)];
         let sums = Sums::of(key);
         let reserved = key.is_reserved();
         let mut candidates = Candidates::new();
-        for lives in closed.chunks(SIDE_BY_SIDE).chain(open.chunks(SIDE_BY_SIDE)) {
-            candidates.find(lives.iter().map(|live| filters.home(live.hash(&sums))));
-            candidates.touch(filters);
-            for (number, same, home) in candidates.iter() {
-                let shape = lives[number].shape;
-                if reserved && shape.begins_with_wildcard() {
-                    continue;
-                }
-                if !filters.check(home, same, |text| shape.matches(text, key), found) {
-                    return false;
+        let closed = self.closed.get(key.levels as usize);
+        for group in closed.into_iter().chain([&self.open]) {
+            let mut alive = group.alive(key);
+            while alive != 0 {
+                let homes = std::iter::from_fn(|| {
+                    let number = (alive != 0).then_some(alive.trailing_zeros() as u8)?;
+                    alive &= alive - 1;
+                    Some((number, filters.home(group.lives[usize::from(number)].hash(&sums))))
+                });
+                candidates.find(homes.take(SIDE_BY_SIDE));
+                candidates.touch(filters);
+                for (number, same, home) in candidates.iter() {
+                    let shape = group.lives[number].shape;
+                    if u32::from(shape.levels) > key.levels || reserved && shape.begins_with_wildcard() {
+                        continue;
+                    }
+                    if !filters.check(home, same, |text| shape.matches(text, key), found) {
+                        return false;
+                    }
                 }
             }
         }
@@ -231,12 +324,14 @@ impl Shapes {
     pub(super) fn covering(&self, key: &Key<'_>) -> impl Iterator<Item = (Shape, u64)> {
         let sums = Sums::of(key);
         let levels = key.levels as usize;
-        let all =
-            self.closed.iter().flatten().filter(move |live| !key.open && usize::from(live.shape.levels) == levels);
-        let all = all.chain(self.open.iter().filter(move |live| usize::from(live.shape.levels) <= levels));
-        // Where the given one has a wildcard, a filter that covers it has one.
-        let fits =
-            move |live: &&Live| (0..INDEXED).all(|level| !live.shape.is_literal(level) || key.literal(level).is_some());
+        let closed = self.closed.get(levels).filter(|_| !key.open);
+        let all = closed.into_iter().chain([&self.open]).flat_map(|group| &group.lives);
+        // Where the given one has a wildcard or has ended, a filter that covers it has no literal.
+        let fits = move |live: &&Live| {
+            let shape = live.shape;
+            usize::from(shape.levels) <= levels
+                && (0..INDEXED).all(|level| !shape.is_literal(level) || key.literal(level).is_some())
+        };
         all.filter(fits).map(move |live| (live.shape, live.hash(&sums)))
     }
 }
@@ -271,7 +366,7 @@ impl Census {
         order.sort_unstable_by(|a, b| b.cmp(a));
         for (_, shape) in order {
             if self.is_worth(shapes, shape) {
-                shapes.add(shape);
+                shapes.group_mut(shape).add(shape);
             }
         }
     }
@@ -281,7 +376,7 @@ impl Census {
         self.count(shape, 1);
         let turns = !shapes.contains(shape) && self.is_worth(shapes, shape);
         if turns {
-            shapes.add(shape);
+            shapes.group_mut(shape).add(shape);
         }
         turns
     }
@@ -297,11 +392,12 @@ impl Census {
         if is_last {
             self.pairs.remove(&shape);
         }
-        let turns = is_last && shapes.contains(shape);
-        if turns {
-            shapes.remove(shape);
+        let group = shapes.group_mut(shape);
+        let number = group.number(shape).filter(|_| is_last);
+        if let Some(number) = number {
+            group.remove(number);
         }
-        turns
+        number.is_some()
     }
 
     /// Pairs of a shape.
@@ -318,7 +414,7 @@ impl Census {
     }
 
     fn is_worth(&self, shapes: &Shapes, shape: Shape) -> bool {
-        let (pairs, others) = (self.pairs(shape), shapes.len_of_group(shape));
+        let (pairs, others) = (self.pairs(shape), shapes.group(shape).lives.len());
         let length = self.lengths[usize::from(shape.open)][usize::from(shape.levels)];
         others < MOST && pairs >= others.clamp(1, WORTH) && (length.shapes <= FEW || pairs > length.pairs / FEW)
     }

@@ -9,7 +9,7 @@ use super::{
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
     publish::Follow,
-    shapes::{Census, Shape, Shapes},
+    shapes::{Census, Seen, Shape, Shapes},
     tree::{self, Side, Tree, Walk},
 };
 use crate::topic::TopicFilter;
@@ -44,7 +44,8 @@ pub(super) struct Books {
 pub(super) enum Step {
     Exact(hashed::Step),
     Shaped(hashed::Step),
-    Shapes,
+    Shapes(Shape),
+    Seen(Seen),
     Wild(tree::Step),
     Literal(hashed::Step),
 }
@@ -55,7 +56,8 @@ impl<V: Value> Follow<Step> for Table<V> {
             match step {
                 Step::Exact(step) => self.exact.follow(&newest.exact, step),
                 Step::Shaped(step) => self.shaped.follow(&newest.shaped, step),
-                Step::Shapes => self.shapes.clone_from(&newest.shapes),
+                Step::Shapes(shape) => self.shapes.follow(&newest.shapes, shape),
+                Step::Seen(seen) => self.shapes.follow_seen(seen),
                 Step::Wild(step) => self.wild.follow(&newest.wild, step),
                 Step::Literal(step) => self.dictionary.literals.follow(&newest.dictionary.literals, step),
             }
@@ -118,6 +120,12 @@ impl<V: Value> Table<V> {
         let (shaped, wild): (Vec<_>, Vec<_>) = wild.into_iter().partition(is_shaped);
         edit_exact(&mut table, &hasher, books, &mut |_| {}, |edit| edit.fill(&exact));
         edit_shaped(&mut table, &hasher, books, &mut |_| {}, |edit| edit.fill(&shaped));
+        for entry in &shaped {
+            let key = hasher.filter(entry.text);
+            if let Some(shape) = Shape::of(&key) {
+                table.shapes.see(shape, &key, &mut |_| {});
+            }
+        }
         for entry in &wild {
             for _ in entry.values {
                 books.uses.take(&mut table.dictionary, &hasher.filter(entry.text), &mut |_| {});
@@ -140,7 +148,7 @@ impl<V: Value> Table<V> {
         let key = hasher.filter(text);
         if let Some(shape) = Shape::of(&key) {
             if books.census.add(&mut self.shapes, shape) {
-                touched(Step::Shapes);
+                touched(Step::Shapes(shape));
                 self.move_to_shaped(shape, books, touched);
             }
             if self.shapes.contains(shape) && self.insert_shaped(shape, &key, value, books, touched) {
@@ -168,7 +176,7 @@ impl<V: Value> Table<V> {
         if let Some(shape) = shape
             && books.census.remove(&mut self.shapes, shape)
         {
-            touched(Step::Shapes);
+            touched(Step::Shapes(shape));
         }
     }
 
@@ -181,6 +189,7 @@ impl<V: Value> Table<V> {
         touched: Touched<'_>,
     ) -> bool {
         let hasher = self.hasher().clone();
+        self.shapes.see(shape, key, &mut |seen| touched(Step::Seen(seen)));
         edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(key), key.text, value))
     }
 
@@ -267,7 +276,8 @@ impl<V: Value> Table<V> {
     fn search_few<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
         let mut candidates = Candidates::new();
         if self.exact.texts() > 0 {
-            candidates.find(topics.iter().map(|topic| self.exact.home(self.hasher().text(topic.as_ref()))));
+            let home = |topic: &T| self.exact.home(self.hasher().text(topic.as_ref()));
+            candidates.find((0..).zip(topics.iter().map(home)));
             candidates.touch(&self.exact);
         }
         let mut exact = candidates.iter().peekable();

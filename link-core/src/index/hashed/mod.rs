@@ -228,7 +228,8 @@ fn follow<T: Clone>(own: &mut Vec<T>, newest: &Vec<T>, at: usize) {
 /// Lookups of several hashes side by side, so that the processor waits for all of them at once.
 pub(super) struct Candidates<'a> {
     homes: [Home<'a>; SIDE_BY_SIDE],
-    /// Those that may have a record: the number of the home, and the places of the tag in it.
+    names: [u8; SIDE_BY_SIDE],
+    /// Those that may have a record: the places of the tag in the home, and the number of the home.
     found: [(u8, u8); SIDE_BY_SIDE],
     count: usize,
 }
@@ -241,15 +242,15 @@ const ELSEWHERE: u8 = 1;
 impl<'a> Candidates<'a> {
     #[inline]
     pub(super) fn new() -> Self {
-        Self { homes: [Home::NONE; SIDE_BY_SIDE], found: [(0, 0); SIDE_BY_SIDE], count: 0 }
+        Self { homes: [Home::NONE; SIDE_BY_SIDE], names: [0; SIDE_BY_SIDE], found: [(0, 0); SIDE_BY_SIDE], count: 0 }
     }
 
-    /// Looks up to [`SIDE_BY_SIDE`] homes up.
+    /// Looks up to [`SIDE_BY_SIDE`] homes up, each with a name.
     #[inline]
-    pub(super) fn find(&mut self, homes: impl Iterator<Item = Home<'a>>) {
+    pub(super) fn find(&mut self, homes: impl Iterator<Item = (u8, Home<'a>)>) {
         let mut used = 0;
-        for (place, home) in self.homes.iter_mut().zip(homes) {
-            *place = home;
+        for ((place, of), (name, home)) in self.homes.iter_mut().zip(&mut self.names).zip(homes) {
+            (*place, *of) = (home, name);
             used += 1;
         }
         let homes = &self.homes[..used];
@@ -271,11 +272,14 @@ impl<'a> Candidates<'a> {
         std::hint::black_box(near);
     }
 
-    /// Each candidate: the number of its home, the places of the tag, the home.
+    /// Each candidate: the name of its home, the places of the tag, the home.
     #[inline]
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u8, &Home<'a>)> {
         let found = &self.found[..self.count.min(SIDE_BY_SIDE)];
-        found.iter().map(|&(same, number)| (number.into(), same, &self.homes[usize::from(number) % SIDE_BY_SIDE]))
+        found.iter().map(|&(same, number)| {
+            let number = usize::from(number) % SIDE_BY_SIDE;
+            (self.names[number].into(), same, &self.homes[number])
+        })
     }
 }
 
