@@ -76,7 +76,7 @@ impl LevelTable {
 
     #[inline]
     fn home(&self, code: u32) -> usize {
-        (u64::from(code.wrapping_mul(self.factor)) * u64::from(self.places) >> 32) as usize
+        ((u64::from(code.wrapping_mul(self.factor)) * u64::from(self.places)) >> 32) as usize
     }
 
     #[inline]

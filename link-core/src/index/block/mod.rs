@@ -338,10 +338,6 @@ impl<V: Value> Block<V> {
             tables: matrix.holders.levels().len() as u8,
             spare: [0; 7],
         };
-        // Put together where the processor has the memory at hand, and then copied at once.
-        let mut lines = vec![Line([0; WORDS]); total.div_ceil(WORDS)];
-        let bytes = lines.as_mut_bytes();
-        let mut put = |byte: usize, from: &[u8]| bytes[byte..][..from.len()].copy_from_slice(from);
         let parts = [
             (0, head.as_bytes()),
             (WORDS, tables.as_bytes()),
@@ -351,14 +347,19 @@ impl<V: Value> Block<V> {
             (many, matrix.many.as_bytes()),
             (many_ends, matrix.many_ends.as_bytes()),
             (ends, matrix.ends.as_bytes()),
+            (texts, &[]),
         ];
-        parts.into_iter().for_each(|(word, part)| put(word * size_of::<u64>(), part));
-        let mut end = texts * size_of::<u64>();
-        for text in &matrix.texts {
-            put(end, text);
-            end += text.len();
+        // Put together where the processor has the memory at hand, and then copied at once.
+        let mut bytes: Vec<u8> = Vec::with_capacity((total.div_ceil(WORDS) + 1) * size_of::<Line>());
+        let first = bytes.as_ptr().addr().wrapping_neg() % align_of::<Line>();
+        for (word, part) in parts {
+            bytes.resize(first + word * size_of::<u64>(), 0);
+            bytes.extend_from_slice(part);
         }
-        Self(lines.into(), PhantomData)
+        matrix.texts.iter().for_each(|text| bytes.extend_from_slice(text));
+        bytes.resize(first + total.div_ceil(WORDS) * size_of::<Line>(), 0);
+        // They begin where a line does: there was room for all of it.
+        Self(<[Line]>::ref_from_bytes(&bytes[first..]).unwrap_or_default().into(), PhantomData)
     }
 
     fn unpack(&self) -> Matrix<'_, V> {
@@ -384,7 +385,7 @@ impl<V: Value> Leaf for Block<V> {
     type Context = Dictionary;
 
     const FULL: usize = 1536 * FILTER;
-    const USUAL: usize = 600 * FILTER;
+    const USUAL: usize = 400 * FILTER;
 
     fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {
         let mut spare = Vec::new();
