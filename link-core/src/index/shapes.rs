@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    cell::Arc,
     hashed::{Candidates, Hashed, SIDE_BY_SIDE, same},
     key::{INDEXED, Key},
     leaf::Value,
@@ -153,7 +154,7 @@ impl Live {
 #[derive(Debug, Clone)]
 pub(super) struct Shapes {
     /// Those without `#`, by their number of levels.
-    closed: [Group; INDEXED + 1],
+    closed: Vec<Group>,
     /// Those with `#`.
     open: Group,
 }
@@ -166,22 +167,27 @@ const MOST: usize = u64::BITS as usize;
 struct Group {
     lives: Vec<Live>,
     /// For each level and some bits of the hash of a literal: the shapes of which some filter has such a literal there,
-    /// and those that have none there. All others need no lookup. What was there once is not forgotten.
-    seen: Vec<Box<[u64; BUCKETS]>>,
+    /// and those that have none there. All others need no lookup. What was there once is not forgotten. Shared by the
+    /// copies of the table. There is nothing as long as there are few shapes.
+    seen: Vec<Arc<[u64; BUCKETS]>>,
 }
 
-const BUCKETS: usize = 256;
+const BUCKETS: usize = 64;
+/// So many shapes are looked up without asking whether it is of use.
+const SEVERAL: usize = 4;
+/// Of no shapes.
+const NO_SHAPES: &Group = &Group { lives: Vec::new(), seen: Vec::new() };
 
+#[inline]
 fn bucket(hash: u64) -> usize {
-    (hash >> 56) as usize
+    (hash >> 58) as usize
 }
 
-/// A bit of [`Group::seen`] that was set.
+/// A level of [`Group::seen`] that was touched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     shape: Shape,
     level: u8,
-    bucket: u8,
 }
 
 impl Group {
@@ -190,24 +196,40 @@ impl Group {
     }
 
     fn add(&mut self, shape: Shape) {
-        self.seen.resize_with(self.seen.len().max(shape.levels.into()), || Box::new([u64::MAX; BUCKETS]));
-        let bit = 1 << self.lives.len();
+        self.lives.push(Live::new(shape));
+        if self.lives.len() < SEVERAL {
+            return;
+        }
+        // Of those that were looked up in any case it is not known what they have.
+        let levels = self.lives.iter().map(|live| live.shape.levels.into()).max().unwrap_or(0);
+        self.seen.resize_with(self.seen.len().max(levels), || Arc::new([u64::MAX; BUCKETS]));
+        let bit = 1 << (self.lives.len() - 1);
         for (level, seen) in self.seen.iter_mut().enumerate() {
             let is_literal = shape.is_literal(level);
-            seen.iter_mut().for_each(|seen| *seen = if is_literal { *seen & !bit } else { *seen | bit });
+            Arc::make_mut(seen).iter_mut().for_each(|seen| *seen = if is_literal { *seen & !bit } else { *seen | bit });
         }
-        self.lives.push(Live::new(shape));
+    }
+
+    /// Begins to note literals anew, before there are filters.
+    fn reset(&mut self) {
+        for (level, seen) in self.seen.iter_mut().enumerate() {
+            let literal = (0..).zip(&self.lives).filter(|(_, live)| live.shape.is_literal(level));
+            *seen = Arc::new([!literal.map(|(number, _)| 1 << number).sum::<u64>(); BUCKETS]);
+        }
     }
 
     fn remove(&mut self, number: usize) {
         self.lives.swap_remove(number);
+        if self.lives.len() < SEVERAL {
+            self.seen = Vec::new();
+        }
         // The last one has its number now.
         let last = self.lives.len();
-        for seen in self.seen.iter_mut().flat_map(|seen| seen.iter_mut()) {
+        for seen in self.seen.iter_mut().flat_map(|seen| Arc::make_mut(seen).iter_mut()) {
             *seen = *seen & !(1 << number) | (*seen >> last & 1) << number | 1 << last;
         }
-        if self.lives.is_empty() {
-            *self = Self::default();
+        if self.lives.len() < self.lives.capacity() / 4 {
+            self.lives.shrink_to(self.lives.len() * 2);
         }
     }
 
@@ -216,10 +238,9 @@ impl Group {
         let Some(number) = self.number(shape) else { return };
         for (level, seen) in self.seen.iter_mut().enumerate() {
             let Some(hash) = key.literal(level).filter(|_| shape.is_literal(level)) else { continue };
-            let seen = &mut seen[bucket(hash)];
-            if *seen >> number & 1 == 0 {
-                *seen |= 1 << number;
-                noted(Seen { shape, level: level as u8, bucket: bucket(hash) as u8 });
+            if seen[bucket(hash)] >> number & 1 == 0 {
+                Arc::make_mut(seen)[bucket(hash)] |= 1 << number;
+                noted(Seen { shape, level: level as u8 });
             }
         }
     }
@@ -235,23 +256,31 @@ impl Group {
         levels.fold(alive, |alive, (level, seen)| alive & seen[bucket(key.hash(level))])
     }
 
-    fn heap(&self) -> usize {
-        let seen = self.seen.len() * size_of::<[u64; BUCKETS]>() + self.seen.capacity() * size_of::<usize>();
-        seen + self.lives.capacity() * size_of::<Live>()
+    /// Bytes on the heap: of what each copy has, and of what they share.
+    fn heap(&self) -> (usize, usize) {
+        let lists = self.seen.capacity() * size_of::<usize>() + self.lives.capacity() * size_of::<Live>();
+        (lists, self.seen.len() * (size_of::<[u64; BUCKETS]>() + 2 * size_of::<usize>()))
     }
 }
 
 impl Shapes {
     pub(super) fn new() -> Self {
-        Self { closed: [const { Group { lives: Vec::new(), seen: Vec::new() } }; INDEXED + 1], open: Group::default() }
+        Self { closed: Vec::new(), open: Group::default() }
     }
 
     fn group(&self, shape: Shape) -> &Group {
-        if shape.open { &self.open } else { &self.closed[usize::from(shape.levels)] }
+        if shape.open { &self.open } else { self.closed.get(usize::from(shape.levels)).unwrap_or(NO_SHAPES) }
     }
 
     fn group_mut(&mut self, shape: Shape) -> &mut Group {
-        if shape.open { &mut self.open } else { &mut self.closed[usize::from(shape.levels)] }
+        if shape.open {
+            return &mut self.open;
+        }
+        let levels = usize::from(shape.levels);
+        if self.closed.len() <= levels {
+            self.closed.resize_with(levels + 1, Group::default);
+        }
+        &mut self.closed[levels]
     }
 
     pub(super) fn contains(&self, shape: Shape) -> bool {
@@ -268,20 +297,20 @@ impl Shapes {
         self.group_mut(shape).clone_from(newest.group(shape));
     }
 
-    /// Takes over what was noted.
-    pub(super) fn follow_seen(&mut self, Seen { shape, level, bucket }: Seen) {
-        let group = self.group_mut(shape);
-        // It may be gone since.
-        if let Some(number) = group.number(shape)
-            && let Some(seen) = group.seen.get_mut(usize::from(level))
-        {
-            seen[usize::from(bucket)] |= 1 << number;
+    /// Takes over what was noted of a level.
+    pub(super) fn follow_seen(&mut self, newest: &Self, Seen { shape, level }: Seen) {
+        let (own, new) = (self.group_mut(shape), newest.group(shape));
+        // They differ in more if shapes came or went since; then all of it is taken over as well.
+        if let (Some(own), Some(new)) = (own.seen.get_mut(usize::from(level)), new.seen.get(usize::from(level))) {
+            *own = Arc::clone(new);
         }
     }
 
-    /// Bytes on the heap.
-    pub(super) fn heap(&self) -> usize {
-        self.closed.iter().map(Group::heap).sum::<usize>() + self.open.heap()
+    /// Bytes on the heap: of what each copy has, and of what they share.
+    pub(super) fn heap(&self) -> (usize, usize) {
+        let groups = (self.closed.capacity() * size_of::<Group>(), 0);
+        let parts = self.closed.iter().chain([&self.open]).map(Group::heap);
+        parts.fold(groups, |sum, part| (sum.0 + part.0, sum.1 + part.1))
     }
 
     /// Calls `found` with the values of each filter of these shapes that matches a topic, until it says `false`.
@@ -369,6 +398,7 @@ impl Census {
                 shapes.group_mut(shape).add(shape);
             }
         }
+        shapes.closed.iter_mut().chain([&mut shapes.open]).for_each(Group::reset);
     }
 
     /// Counts a pair that comes. Whether its shape is looked up by hash from now on, and was not.
@@ -392,10 +422,9 @@ impl Census {
         if is_last {
             self.pairs.remove(&shape);
         }
-        let group = shapes.group_mut(shape);
-        let number = group.number(shape).filter(|_| is_last);
+        let number = shapes.group(shape).number(shape).filter(|_| is_last);
         if let Some(number) = number {
-            group.remove(number);
+            shapes.group_mut(shape).remove(number);
         }
         number.is_some()
     }

@@ -57,7 +57,7 @@ impl<V: Value> Follow<Step> for Table<V> {
                 Step::Exact(step) => self.exact.follow(&newest.exact, step),
                 Step::Shaped(step) => self.shaped.follow(&newest.shaped, step),
                 Step::Shapes(shape) => self.shapes.follow(&newest.shapes, shape),
-                Step::Seen(seen) => self.shapes.follow_seen(seen),
+                Step::Seen(seen) => self.shapes.follow_seen(&newest.shapes, seen),
                 Step::Wild(step) => self.wild.follow(&newest.wild, step),
                 Step::Literal(step) => self.dictionary.literals.follow(&newest.dictionary.literals, step),
             }
@@ -299,8 +299,8 @@ impl<V: Value> Table<V> {
 
     /// Bytes on the heap: of what each copy has, and of what they share.
     pub(super) fn heap(&self) -> (usize, usize) {
-        let hashed = [self.exact.heap(), self.shaped.heap(), self.dictionary.literals.heap()];
-        let wild = (self.wild.heap() + self.shapes.heap(), self.wild.leaves_heap());
+        let hashed = [self.exact.heap(), self.shaped.heap(), self.dictionary.literals.heap(), self.shapes.heap()];
+        let wild = (self.wild.heap(), self.wild.leaves_heap());
         hashed.into_iter().fold(wild, |sum, part| (sum.0 + part.0, sum.1 + part.1))
     }
 }

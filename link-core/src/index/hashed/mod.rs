@@ -214,7 +214,7 @@ fn shrink<T>(list: &mut Vec<T>) {
     }
 }
 
-fn follow<T: Clone>(own: &mut Vec<T>, newest: &Vec<T>, at: usize) {
+fn follow<T: Clone>(own: &mut Vec<T>, newest: &[T], at: usize) {
     own.truncate(newest.len());
     shrink(own);
     while own.len() < newest.len() {
