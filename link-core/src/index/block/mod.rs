@@ -384,7 +384,7 @@ impl<V: Value> Leaf for Block<V> {
     type Value = V;
     type Context = Dictionary;
 
-    const FULL: usize = 1536 * FILTER;
+    const FULL: usize = 2048 * FILTER;
     const USUAL: usize = 400 * FILTER;
 
     fn build(dictionary: &Dictionary, entries: Vec<Entry<'_, V>>) -> Self {

@@ -106,8 +106,10 @@ impl<V: Value> Block<V> {
         let (all, ends) = (self.many_bits(), self.many_ends());
         let mut before = rank(all, first);
         for (&all, &bits) in all[first / 64..].iter().zip(words) {
-            for bit in ones(&[bits]) {
-                let at = before + (all & !(u64::MAX << bit)).count_ones() as usize;
+            let mut bits = bits;
+            while bits != 0 {
+                let at = before + (all & (bits - 1) & !bits).count_ones() as usize;
+                bits &= bits - 1;
                 let (start, end) = (start(ends, at), ends[at] as usize);
                 if !found(&self.values_at(self.head().many, end)[start..]) {
                     return false;
@@ -121,31 +123,32 @@ impl<V: Value> Block<V> {
     /// Calls `found` with the values of the filters whose bits are set, and have few.
     #[inline]
     fn hand_out(&self, words: &[u64], first: usize, found: &mut impl FnMut(&[V]) -> bool) -> bool {
+        let values = self.column_values().get(first..).unwrap_or_default();
         let mut slots = [0; SLOTS];
         let mut len = 0;
         for (word, &bits) in words.iter().enumerate() {
-            len = write_down(bits, (first + word * 64) as u32, &mut slots, len);
+            len = write_down(bits, (word * 64) as u16, &mut slots, len);
             if len > SLOTS - 64 - AT_ONCE {
-                if !self.hand_out_slots(&slots[..len], found) {
+                if !hand_out_slots(values, &slots[..len], found) {
                     return false;
                 }
                 len = 0;
             }
         }
-        self.hand_out_slots(&slots[..len], found)
+        hand_out_slots(values, &slots[..len], found)
     }
+}
 
-    #[inline]
-    fn hand_out_slots(&self, slots: &[u32], found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        let values = self.column_values();
-        let (groups, rest) = slots.as_chunks::<8>();
-        let all = groups.iter().all(|group| found(&group.map(|slot| values[slot as usize])));
-        if !all || rest.is_empty() {
-            return all;
-        }
-        let last: [V; 8] = std::array::from_fn(|at| values[rest.get(at).map_or(0, |&slot| slot as usize)]);
-        found(&last[..rest.len()])
+/// Calls `found` with the values in some places, several at a time.
+#[inline]
+fn hand_out_slots<V: Copy>(values: &[V], slots: &[u16], found: &mut impl FnMut(&[V]) -> bool) -> bool {
+    let (groups, rest) = slots.as_chunks::<8>();
+    let all = groups.iter().all(|group| found(&group.map(|slot| values[usize::from(slot)])));
+    if !all || rest.is_empty() {
+        return all;
     }
+    let last: [V; 8] = std::array::from_fn(|at| values[rest.get(at).map_or(0, |&slot| usize::from(slot))]);
+    found(&last[..rest.len()])
 }
 
 /// The rows of a block that a topic takes.
@@ -193,12 +196,12 @@ const AT_ONCE: usize = 4;
 
 /// Writes the places of bits behind the first `len` slots. How many there are then.
 #[inline]
-fn write_down(mut bits: u64, first: u32, slots: &mut [u32; SLOTS], mut len: usize) -> usize {
+fn write_down(mut bits: u64, first: u16, slots: &mut [u16; SLOTS], mut len: usize) -> usize {
     loop {
         let Some(next) = slots[len.min(SLOTS)..].first_chunk_mut::<AT_ONCE>() else { return len };
         let mut count = 0;
         for slot in next {
-            *slot = first + bits.trailing_zeros();
+            *slot = first + bits.trailing_zeros() as u16;
             count += usize::from(bits != 0);
             bits &= bits.wrapping_sub(1);
         }
