@@ -42,6 +42,13 @@ pub struct Offered {
     pub(crate) body: Bytes,
 }
 
+impl Offered {
+    /// The peer for which it was let in.
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
+}
+
 /// The door of one peer: who may still enter its queue.
 #[derive(Debug)]
 pub(crate) struct Gate {

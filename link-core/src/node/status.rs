@@ -36,6 +36,7 @@ impl Node {
         let mut ledger = peer.outbox.ledger();
         ledger.refused_full = peer.gate.refused.load(Ordering::Relaxed);
         Some(PeerStatus {
+            peer: id,
             node: peer.node.clone(),
             state: peer.state,
             reason: peer.reason.clone(),
