@@ -57,6 +57,10 @@ impl Node {
         peer.is_some_and(|peer| self.session(peer).is_some())
     }
 
+    fn was_dialled_by(&self, peer: PeerId) -> bool {
+        self.session(peer).is_some_and(|session| session.role == Role::Acceptor)
+    }
+
     pub(super) fn on_connected(
         &mut self,
         connection: ConnectionId,
@@ -187,9 +191,14 @@ impl Node {
     }
 
     fn after_end(&mut self, id: LinkId, connection: ConnectionId, retry: Retry) {
+        let dialled_by_peer = self.peers_of(id).into_iter().find(|peer| self.was_dialled_by(*peer));
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.dialled == Some(connection) {
             link.dialled = None;
+            if retry == Retry::No && dialled_by_peer.is_some() {
+                // It went live while the attempt was under way.
+                link.yielded_to = dialled_by_peer;
+            }
             match retry {
                 // Once: a peer that restarts again and again is met with the usual pause.
                 Retry::AtOnce if link.backoff.failures() == 0 => {
