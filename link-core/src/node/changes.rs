@@ -221,6 +221,7 @@ impl Node {
             link: id,
             node: node.clone(),
             origin: Self::origin(&link.name, node),
+            life: link.incarnation,
             incarnation: None,
             epoch: 0,
             abandoned: 0,

@@ -106,9 +106,9 @@ impl Node {
         if self.must_wait(peer, ready.incarnation) {
             return self.close(connection, CloseCode::Window, EARLIER_LIFE);
         }
-        let Some(link) = self.peers.get(&peer).and_then(|peer| self.links.get_mut(&peer.link)) else { return };
-        if let Some(known) = ready.knows.filter(|known| is_older(link.incarnation, Some(*known))) {
-            link.raise_above(known);
+        let Some(record) = self.peers.get_mut(&peer) else { return };
+        if let Some(known) = ready.knows.filter(|known| is_older(record.life, Some(*known))) {
+            record.raise_above(known);
             return self.close(connection, CloseCode::Restart, "this node starts a newer life");
         }
         if let Some(session) = self.session_mut(peer) {
@@ -211,10 +211,11 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else { return Ok(peer) };
         link.last_node = Some(hello.node.clone());
         let about_us = role == Role::Dialler || hello.about.as_ref() == Some(&self.config.node);
-        if let Some(known) = hello.knows.filter(|known| about_us && is_older(link.incarnation, Some(*known))) {
-            link.raise_above(known);
+        let Some(record) = self.peers.get_mut(&peer) else { return Ok(peer) };
+        if let Some(known) = hello.knows.filter(|known| about_us && is_older(record.life, Some(*known))) {
+            record.raise_above(known);
         }
-        let known = self.peers.get(&peer).and_then(|peer| peer.incarnation);
+        let known = record.incarnation;
         if role == Role::Dialler && is_older(hello.incarnation, known) {
             // It did not know that it was asked for by name; the next HELLO tells it.
             return Err((CloseCode::Restart, "an older life of the node answered".to_owned()));
@@ -287,7 +288,7 @@ impl Node {
         let yields = self.peers.get(&id).is_some_and(|peer| self.yields(peer.link));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&peer.link) else { return };
-        let received = (resume.knows == Some(link.incarnation)).then_some(resume.received.as_slice());
+        let received = (resume.knows == Some(peer.life)).then_some(resume.received.as_slice());
         let (window, max_frame) = peer.session.as_ref().map_or((0, 0), |session| (session.window, session.max_frame));
         if let Err(fault) = peer.outbox.resume(received, window, max_frame) {
             return self.close(connection, CloseCode::Protocol, &fault.to_string());
@@ -320,6 +321,7 @@ impl Node {
 
     fn hello(&self, link: &Link, peer: Option<PeerId>) -> Hello {
         let peer = peer.and_then(|peer| self.peers.get(&peer));
+        let life = peer.map_or(link.incarnation, |peer| peer.life);
         Hello {
             min_version: VERSION,
             max_version: VERSION,
@@ -327,14 +329,14 @@ impl Node {
             node: self.config.node.clone(),
             expects: link.name.clone(),
             about: peer.map(|peer| peer.node.clone()),
-            incarnation: link.incarnation,
+            incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
             capabilities: 0,
             max_frame: self.config.limits.max_frame,
             window: link.config.window,
             imports: link.config.topics.clone(),
             route_key: link.log.key().0,
-            routes: link.log.position(),
+            routes: link.announced_in(life),
             holds: peer.and_then(|peer| peer.replica.position()),
             lanes: peer.map(|peer| peer.outbox.bases()).unwrap_or_default(),
             received: peer.map(|peer| peer.inbox.watermarks()).unwrap_or_default(),
@@ -343,9 +345,10 @@ impl Node {
 
     fn ready(&self, link: &Link, peer: PeerId) -> Ready {
         let peer = self.peers.get(&peer);
+        let life = peer.map_or(link.incarnation, |peer| peer.life);
         Ready {
-            incarnation: link.incarnation,
-            routes: link.log.position(),
+            incarnation: life,
+            routes: link.announced_in(life),
             lanes: peer.map(|peer| peer.outbox.bases()).unwrap_or_default(),
             knows: peer.and_then(|peer| peer.incarnation),
             holds: peer.and_then(|peer| peer.replica.position()),

@@ -51,7 +51,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (Some(session), Some(link)) = (&mut peer.session, self.links.get(&peer.link)) else { return };
         session.routes.confirmed = holds;
-        match link.log.resume(holds.as_ref()) {
+        match link.log.resume(link.held_in(peer.life, holds).as_ref()) {
             Resume::UpToDate => {
                 session.routes.sent = link.log.position().seq;
                 session.routes.snapshot = None;
@@ -76,7 +76,7 @@ impl Node {
             }
             let connection = session.connection;
             let frame = if let Some(cursor) = &mut session.routes.snapshot {
-                let Some(part) = cursor.next_part(&link.log, PART) else {
+                let Some(mut part) = cursor.next_part(&link.log, PART) else {
                     // The set changed more than the log keeps while it was being sent.
                     session.routes.snapshot = Some(link.log.snapshot());
                     continue;
@@ -85,18 +85,20 @@ impl Node {
                     session.routes.sent = part.to.seq;
                     session.routes.snapshot = None;
                 }
+                part.to.incarnation = peer.life;
                 Frame::RouteSnapshot(part)
             } else if session.routes.sent < link.log.position().seq {
                 if session.routes.last + batch > now {
                     return self.timers.set_if_clear(Timer::Routes(id), session.routes.last + batch);
                 }
                 match link.log.since(session.routes.sent, PART) {
-                    Some(delta) => {
+                    Some(mut delta) => {
                         session.routes.sent = delta.to.seq;
                         if delta.to.seq == link.log.position().seq {
                             session.routes.last = now;
                         }
                         self.timers.clear(Timer::Routes(id));
+                        delta.to.incarnation = peer.life;
                         Frame::RouteDelta(delta)
                     }
                     None => {
@@ -215,7 +217,7 @@ impl Node {
         let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return false };
         let held = peer.replica.position();
         session.is_live()
-            && session.routes.confirmed == Some(link.log.position())
+            && session.routes.confirmed == Some(link.announced_in(peer.life))
             && held == Some(session.peer_routes)
             && !peer.replica.is_loading()
     }

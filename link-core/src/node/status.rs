@@ -42,7 +42,7 @@ impl Node {
             reason: peer.reason.clone(),
             since: now.saturating_sub(peer.since),
             address: session.map(|session| session.address.clone()).unwrap_or_default(),
-            announced: link.log.position(),
+            announced: link.announced_in(peer.life),
             confirmed: session.and_then(|session| session.routes.confirmed),
             held: peer.replica.position(),
             in_sync: self.in_sync(id),

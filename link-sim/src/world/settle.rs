@@ -24,6 +24,9 @@ pub(super) struct Idle {
     pub(super) dials: usize,
 }
 
+/// After this time an accepting node gives up a connection on which nobody greeted.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// How often it is looked whether a state is reached.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -42,7 +45,7 @@ impl World {
         if let Err(what) = self.wait(drain, Self::drained) {
             return self.violate(Law::NothingLost, format!("after {drain:?} it still waits: {what}"));
         }
-        self.run_for(self.plan.settings.news() + self.plan.settings.connect_timeout);
+        self.run_for(self.plan.settings.news() + self.plan.settings.connect_timeout.max(HANDSHAKE));
         if let Err(what) = self.converged() {
             return self.violate(Law::Convergence, format!("it did not stay so: {what}"));
         }
