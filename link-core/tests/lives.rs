@@ -141,6 +141,35 @@ fn what_one_node_remembers_begins_no_new_life_towards_another() {
 }
 
 #[test]
+fn a_dialler_goes_back_to_the_node_that_has_forgotten_its_life() {
+    let mut us = Us::new(&["one", "two"]);
+    // Both nodes are known in later lives than those in which they come back.
+    for (number, node) in [(1, "eu-1"), (2, "eu-2")] {
+        let connection = us.connect(number, None);
+        us.hears(connection, &hello(node, life(9), None));
+        let Some(Frame::Hello(answer)) = us.said[&connection].last().cloned() else { panic!("no HELLO") };
+        us.hears(connection, &ready(life(9), answer.incarnation));
+        us.input(Input::Lost { connection, reason: String::new() });
+    }
+    let mut number = 10;
+    let mut asked = Vec::new();
+    while asked.len() < 8 {
+        us.pass(Duration::from_secs(31));
+        for (dial, server) in std::mem::take(&mut us.dials) {
+            number += 1;
+            let connection = us.connect(number, Some(dial));
+            let node = if server == "one" { "eu-1" } else { "eu-2" };
+            let Some(Frame::Hello(greeting)) = us.said[&connection].first().cloned() else { panic!("no HELLO") };
+            asked.push((node, greeting.about.is_some_and(|about| about.as_str() == node)));
+            us.hears(connection, &hello(node, life(1), None));
+        }
+    }
+    for node in ["eu-1", "eu-2"] {
+        assert!(asked.contains(&(node, true)), "{node} never hears what is known of it: {asked:?}");
+    }
+}
+
+#[test]
 fn a_superseded_dialler_is_content_with_the_peers_connection() {
     let mut us = Us::new(&["one"]);
     let (dial, _) = us.dials.remove(0);

@@ -33,6 +33,10 @@ pub(crate) struct Link {
     /// The node that answered last, for the next HELLO.
     pub(crate) last_node: Option<NodeName>,
     pub(crate) next_server: usize,
+    /// The next attempt goes to the same address: the node there has to be told again what it has forgotten.
+    pub(crate) ask_again: bool,
+    /// The present attempt is such a one.
+    pub(crate) asked_again: bool,
     pub(crate) backoff: Backoff,
     /// State while no peer is connected.
     pub(crate) state: LinkState,

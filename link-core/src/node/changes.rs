@@ -51,6 +51,8 @@ impl Node {
             yielded_to: None,
             last_node: None,
             next_server: 0,
+            ask_again: false,
+            asked_again: false,
             state,
             reason,
             since: self.now,

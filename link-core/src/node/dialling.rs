@@ -28,6 +28,7 @@ impl Node {
         let dial = DialId(self.next_dial);
         self.next_dial = self.next_dial.wrapping_add(1);
         link.dialling = Some(dial);
+        link.asked_again = std::mem::take(&mut link.ask_again);
         let request = Dial {
             endpoint: endpoint.clone(),
             cluster: self.config.cluster.clone(),
@@ -121,6 +122,10 @@ impl Node {
     /// Plans the next attempt: at once at the next address, after a pause when all were tried.
     fn next_attempt(&mut self, id: LinkId, refused: bool) {
         let Some(link) = self.links.get_mut(&id) else { return };
+        if link.ask_again {
+            let pause = link.backoff.fail(&mut self.rng);
+            return self.plan_dial(id, pause);
+        }
         link.next_server = link.next_server.wrapping_add(1);
         let round_over = link.next_server >= link.config.servers.len();
         let pause = if !round_over {

@@ -217,7 +217,11 @@ impl Node {
         }
         let known = record.incarnation;
         if role == Role::Dialler && is_older(hello.incarnation, known) {
-            // It did not know that it was asked for by name; the next HELLO tells it.
+            // It did not know that it was asked for by name; the next HELLO tells it, if it goes to the same address.
+            // Once: an address where an older life answers each time is not the only one to try.
+            if let Some(link) = self.links.get_mut(&id) {
+                link.ask_again = !link.asked_again;
+            }
             return Err((CloseCode::Restart, "an older life of the node answered".to_owned()));
         }
         if role == Role::Dialler && self.must_wait(peer, hello.incarnation) {
