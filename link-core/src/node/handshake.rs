@@ -16,6 +16,7 @@ use super::{ConnectionId, Node, Owner, PeerId, Timer};
 use crate::{
     host::Origin,
     link::{Link, LinkId, LinkState, Phase, Role, RouteSending, Session},
+    mutant::{self, Mutant},
     routes::RouteKey,
     transport::Identity,
     wire::{Close, CloseCode, Frame, Hello, Incarnation, LaneMark, Ready, RoutePosition, VERSION},
@@ -248,6 +249,12 @@ impl Node {
     ) {
         self.connections.insert(connection, Owner::Peer(id));
         let now = self.now;
+        if mutant::on(Mutant::ClearThenFill)
+            && let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.incarnation != Some(hello.incarnation))
+        {
+            let cleared = peer.replica.retire();
+            self.route(id, &cleared);
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.replica.set_key(RouteKey(hello.route_key));
         peer.replica.interrupted();

@@ -4,6 +4,7 @@ use super::{ConnectionId, Node, PeerId, Timer};
 use crate::{
     interest::InterestChange,
     link::{LinkId, LinkState},
+    mutant::{self, Mutant},
     routes::{Resume, RouteChange, RouteFault},
     wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteSnapshot},
 };
@@ -246,13 +247,14 @@ impl Node {
         self.table_changed = true;
     }
 
-    fn route(&mut self, id: PeerId, changes: &[RouteChange]) {
+    pub(super) fn route(&mut self, id: PeerId, changes: &[RouteChange]) {
         if !self.peers.get(&id).is_some_and(|peer| peer.routed) {
             return;
         }
         for change in changes {
             match change {
                 RouteChange::Add(filter) => drop(self.table.insert(filter, id)),
+                RouteChange::Remove(_) if mutant::on(Mutant::PhantomRoute) => {}
                 RouteChange::Remove(filter) => drop(self.table.remove(filter, &id)),
             }
         }
