@@ -1,6 +1,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
+use link_core::wire::kind;
 
 /// What travels on a line.
 #[derive(Debug, Clone)]
@@ -92,7 +93,8 @@ impl Line {
         }
         if let Some(at) = self.truncate.take() {
             arrivals.push(Arrival::Frame(frame.slice(..frame.len() * usize::from(at) / 1000)));
-        } else if std::mem::take(&mut self.lose) {
+        } else if self.lose && frame.first() != Some(&kind::HEARTBEAT) {
+            self.lose = false;
             arrivals.push(Arrival::Lost);
         } else {
             arrivals.push(Arrival::Frame(frame));

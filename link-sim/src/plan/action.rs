@@ -158,7 +158,7 @@ pub enum Action {
         /// For how long.
         time: Duration,
     },
-    /// A faulty carrier loses the next frame of a class; the connection breaks some seconds later.
+    /// A faulty carrier loses the next frame of a class that is no heartbeat; the connection breaks some seconds later.
     LoseFrame {
         /// Who sends.
         from: Site,

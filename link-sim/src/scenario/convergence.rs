@@ -9,6 +9,7 @@ pub(super) fn scenario() -> Scenario {
         name: "convergence",
         about: "route sets are equal at both ends after whatever happened",
         variants: vec![
+            (PAIR, Settings::USUAL),
             (PAIR, Settings::FAR),
             (PAIR, Settings::TIGHT),
             (FILTERED, Settings::TIGHT),
@@ -27,7 +28,7 @@ pub(super) fn scenario() -> Scenario {
             (Topics, 3),
             (Reconcile, 2),
             (CrashWithDisk, 2),
-            (LoseFrame, 2),
+            (LoseFrame, 6),
             (RepeatFrame, 3),
         ],
         steps: 60,

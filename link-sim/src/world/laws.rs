@@ -74,7 +74,7 @@ impl World {
         self.knowledge.settle_all(now, site);
         for topic in 0..self.knowledge.topics().len() {
             let mut must = None;
-            let mut may = self.hostile;
+            let mut may = false;
             for other in 0..self.sites.len() {
                 match self.knowledge.known(site, other, topic) {
                     Expected::Must => must = Some(other),

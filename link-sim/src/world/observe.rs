@@ -62,6 +62,12 @@ impl World {
                 _ => idle.others += 1,
             }
         }
+        if first == Some(kind::CLOSE)
+            && let Ok(Frame::Close(close)) = decode(frame.clone(), &Limits::default())
+        {
+            let here = &self.sites[site].name;
+            self.trace.line(self.now, format_args!("{here} says {:?} on wire {id}: {}", close.code, close.reason));
+        }
         if (first == Some(kind::BATCH)) != (class != Class::Control) {
             self.violate(Law::Integrity, format!("a frame of kind {first:?} was sent in {class:?}"));
         }
