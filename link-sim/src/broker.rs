@@ -9,8 +9,8 @@ use link_core::{host::Origin, interest::Subscriptions, message::Message, topic::
 
 use crate::plan::Disk;
 
-/// What a broker reports to its linker. It stands for [`Linker`](https://docs.rs/link-core)'s calls `subscribe`, `unsubscribe`,
-/// `remove_subscriber` and `publish`.
+/// What a broker reports to its linker. It stands for the calls of a `link_core::driver::Linker` of the same
+/// names.
 pub struct Reports<'a> {
     pub(crate) subscriptions: &'a mut Subscriptions,
     pub(crate) published: Vec<(String, Message)>,

@@ -86,7 +86,7 @@ fn replay(scenario: &Scenario, seed: u64, options: &Options) -> bool {
     match result {
         Ok(()) => println!("no law is broken"),
         Err(violation) => {
-            println!("{:?} at {:.3} s: {}", violation.law, violation.at.as_secs_f64(), violation.what);
+            println!("{violation}");
             if options.only.is_none()
                 && let Err(failure) = run(scenario, seed)
             {

@@ -29,8 +29,7 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scenario, seed, kept, violation } = self;
-        let at = violation.at.as_secs_f64();
-        writeln!(f, "{scenario}, seed {seed}: {:?} at {at:.3} s: {}", violation.law, violation.what)?;
+        writeln!(f, "{scenario}, seed {seed}: {violation}")?;
         write!(f, "replay: cargo run --release -p link-sim -- --scenario {scenario} --seed {seed}")?;
         if let Some(kept) = kept {
             let kept: Vec<String> = kept.iter().map(usize::to_string).collect();
@@ -39,6 +38,8 @@ impl fmt::Display for Failure {
         write!(f, " --trace")
     }
 }
+
+impl std::error::Error for Failure {}
 
 /// What the runs of one scenario came to.
 #[derive(Debug, Clone, Default)]

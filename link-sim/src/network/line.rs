@@ -24,6 +24,7 @@ impl Item {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     waiting: VecDeque<Item>,
+    waiting_bytes: usize,
     flight: VecDeque<Item>,
     flight_bytes: usize,
     /// The transport writes until then.
@@ -57,6 +58,7 @@ const KEPT: usize = 64 * 1024;
 
 impl Line {
     pub(crate) fn push(&mut self, item: Item) {
+        self.waiting_bytes += item.len();
         self.waiting.push_back(item);
     }
 
@@ -75,6 +77,7 @@ impl Line {
         self.busy = now + Duration::from_micros((length as u64).saturating_mul(1_000_000) / rate.max(1));
         self.last = self.last.max(self.busy + delay);
         if let Some(item) = self.waiting.pop_front() {
+            self.waiting_bytes -= length;
             self.flight_bytes += length;
             self.flight.push_back(item);
         }
@@ -110,6 +113,7 @@ impl Line {
 
     /// What the transport has not taken is gone.
     pub(crate) fn forget_waiting(&mut self) {
+        self.waiting_bytes = 0;
         self.waiting.clear();
     }
 
@@ -122,9 +126,14 @@ impl Line {
 
     /// Frames that arrive before the connection breaks under the others: the first `kept`.
     pub(crate) fn cut_behind(&mut self, kept: usize) {
-        self.waiting.clear();
+        self.forget_waiting();
         self.flight.truncate(kept);
         self.flight_bytes = self.flight.iter().map(Item::len).sum();
+    }
+
+    /// Bytes that the transport has not taken.
+    pub(crate) fn waits(&self) -> usize {
+        self.waiting_bytes
     }
 
     pub(crate) fn in_flight(&self) -> usize {

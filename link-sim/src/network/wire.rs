@@ -51,12 +51,14 @@ pub(crate) struct Wire {
     pub(crate) ready: Option<Duration>,
     /// Its carrier lost a frame.
     pub(crate) lossy: bool,
+    /// Its carrier did something that no carrier may do.
+    pub(crate) unsound: bool,
 }
 
 impl Wire {
     pub(crate) fn new(ends: [End; 2], rng: Rng) -> Self {
         let lines = BTreeMap::new();
-        Self { ends, broken: false, lines, rng, ready: None, lossy: false }
+        Self { ends, broken: false, lines, rng, ready: None, lossy: false, unsound: false }
     }
 
     pub(crate) fn joins(&self, a: Site, b: Site) -> bool {

@@ -30,6 +30,6 @@ pub(super) fn scenario() -> Scenario {
         ],
         steps: 60,
         length: Duration::from_secs(60),
-        seeds: 0..250,
+        seeds: 0..2000,
     }
 }

@@ -29,6 +29,6 @@ pub(super) fn scenario() -> Scenario {
         ],
         steps: 40,
         length: Duration::from_secs(40),
-        seeds: 0..200,
+        seeds: 0..2000,
     }
 }

@@ -104,6 +104,11 @@ impl World {
     }
 
     fn receive(&mut self, id: u32, way: usize, number: u32, frame: Bytes) {
+        // The model has to know whether the node still reads the connection on which it is told something.
+        let to = self.network.wires.get(&id).and_then(|wire| wire.ends[1 - way].site());
+        if let Some(to) = to.filter(|_| frame.first() == Some(&kind::ACK)) {
+            self.drain(to);
+        }
         let Some(wire) = self.network.wires.get(&id) else { return };
         let end = &wire.ends[1 - way];
         let Party::Node(site, life) = end.party else { return };

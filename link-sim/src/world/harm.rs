@@ -36,6 +36,7 @@ impl World {
             Action::LoseFrame { from, to, class } => {
                 self.disturb(from, to, self.mended());
                 self.history.lost(from, to);
+                self.unsound(from, to);
                 self.on_line(from, to, class, |line| line.lose = true);
                 for wire in self.network.between(from, to) {
                     if let Some(wire) = self.network.wires.get_mut(&wire) {
@@ -47,10 +48,12 @@ impl World {
             Action::RepeatFrame { from, to, class, later } => {
                 self.disturb(from, to, self.mended());
                 self.history.repeated(from, to);
+                self.unsound(from, to);
                 self.on_line(from, to, class, |line| line.repeat = Some(later));
             }
             Action::TruncateFrame { from, to, class, at } => {
                 self.disturb(from, to, self.mended());
+                self.unsound(from, to);
                 self.on_line(from, to, class, |line| line.truncate = Some(at));
             }
             Action::Crash { site, disk, loud, time } => {
@@ -170,6 +173,14 @@ impl World {
 
     fn disturb(&mut self, a: Site, b: Site, time: Duration) {
         self.knowledge.disturbed(self.now, a, b, self.now + time);
+    }
+
+    fn unsound(&mut self, from: Site, to: Site) {
+        for wire in self.network.between(from, to) {
+            if let Some(wire) = self.network.wires.get_mut(&wire) {
+                wire.unsound = true;
+            }
+        }
     }
 
     fn on_line(&mut self, from: Site, to: Site, class: Class, change: impl Fn(&mut crate::network::Line)) {

@@ -5,6 +5,11 @@ use link_core::{delivery::Overflow, link::PeerStatus};
 use super::{Law, World, site::HOSTILE};
 use crate::{model::Expected, plan::Site};
 
+/// Most bytes of one data channel that wait for a transport: some batches.
+const MOST_DATA: usize = 256 << 10;
+/// Most bytes of control frames that wait for a transport.
+const MOST_CONTROL: usize = 1 << 20;
+
 impl World {
     /// A look at every node.
     pub(super) fn look(&mut self) {
@@ -15,6 +20,19 @@ impl World {
             self.learn_peers(site);
             self.look_at(site);
             self.look_at_interest(site);
+        }
+        self.look_at_lines();
+    }
+
+    /// What a node has given to its transports and they have not taken is bounded, however long they stand still.
+    fn look_at_lines(&mut self) {
+        let of_nodes = |wire: &'_ crate::network::Wire, way: usize| wire.ends[way].site().is_some();
+        let wires = self.network.wires.values();
+        let lines = wires.flat_map(|wire| wire.lines.iter().filter(move |((way, _), _)| of_nodes(wire, *way)));
+        let over = lines.filter(|((_, line), state)| state.waits() > if *line == 0 { MOST_CONTROL } else { MOST_DATA });
+        if let Some(((_, line), state)) = over.max_by_key(|(_, state)| state.waits()) {
+            let what = format!("{} bytes wait for a transport in line {line}", state.waits());
+            self.violate(Law::Memory, what);
         }
     }
 

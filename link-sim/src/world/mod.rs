@@ -28,6 +28,7 @@ mod site;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -56,6 +57,14 @@ pub struct Violation {
     /// What was seen.
     pub what: String,
 }
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {:.3} s: {}", self.law, self.at.as_secs_f64(), self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
 
 /// What always holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -56,6 +56,10 @@ impl World {
         let first = frame.first().copied();
         let Some(wire) = self.network.wires.get(&id) else { return };
         let (peer, era) = (wire.ends[1 - end].site(), wire.ends[1 - end].era);
+        if first == Some(kind::ROUTE_RESUME) && peer.is_some() && !wire.unsound {
+            // Over a connection that keeps its order the first answer is the right one: one exchange is enough.
+            self.violate(Law::Convergence, format!("{} has to ask for routes again", self.sites[site].name));
+        }
         if let (Some(idle), Some(_)) = (&mut self.idle, peer) {
             match first {
                 Some(kind::HEARTBEAT) => idle.heartbeats += 1,
