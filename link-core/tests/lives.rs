@@ -182,3 +182,23 @@ fn a_superseded_dialler_is_content_with_the_peers_connection() {
     us.pass(Duration::from_secs(1));
     assert_eq!(us.dials.len(), 1, "it dials again when that connection is gone");
 }
+
+#[test]
+fn route_frames_keep_to_the_largest_frame_that_the_peer_takes() {
+    let mut us = Us::new(&[]);
+    let filters = (0..100).map(|n| TopicFilter::new(format!("{n:03}/{}", "x".repeat(1000))).unwrap());
+    us.input(Input::Interest(filters.map(InterestChange::Added).collect()));
+    let connection = us.connect(1, None);
+    let Frame::Hello(mut greeting) = hello("eu-1", life(1), None) else { panic!() };
+    greeting.max_frame = 4096;
+    us.hears(connection, &Frame::Hello(greeting));
+    let Some(Frame::Hello(answer)) = us.said[&connection].last().cloned() else { panic!("no HELLO") };
+    us.hears(connection, &ready(life(1), answer.incarnation));
+    let more = (0..100).map(|n| TopicFilter::new(format!("{n:03}/{}", "y".repeat(1000))).unwrap());
+    us.input(Input::Interest(more.map(InterestChange::Added).collect()));
+    us.pass(Duration::from_secs(1));
+    let said = &us.said[&connection];
+    assert!(said.iter().all(|frame| encode(frame).len() <= 4096));
+    let last = |frame: &Frame| matches!(frame, Frame::RouteSnapshot(part) if part.last);
+    assert!(said.iter().any(last) && said.iter().any(|frame| matches!(frame, Frame::RouteDelta(_))));
+}

@@ -15,6 +15,8 @@ const CONTROL_AHEAD: usize = 256 * 1024;
 const MAX_ROUTE_FAULTS: u32 = 3;
 /// Most bytes of filters in one part of a snapshot and in one delta.
 const PART: usize = 64 * 1024;
+/// Most bytes of a route frame beside its filters.
+const ROUTE_OVERHEAD: usize = 128;
 
 impl Node {
     /// Row 1: local interest changed.
@@ -76,8 +78,9 @@ impl Node {
                 return;
             }
             let connection = session.connection;
+            let most = PART.min(session.max_frame.saturating_sub(ROUTE_OVERHEAD));
             let frame = if let Some(cursor) = &mut session.routes.snapshot {
-                let Some(mut part) = cursor.next_part(&link.log, PART) else {
+                let Some(mut part) = cursor.next_part(&link.log, most) else {
                     // The set changed more than the log keeps while it was being sent.
                     session.routes.snapshot = Some(link.log.snapshot());
                     continue;
@@ -92,7 +95,7 @@ impl Node {
                 if session.routes.last + batch > now {
                     return self.timers.set_if_clear(Timer::Routes(id), session.routes.last + batch);
                 }
-                match link.log.since(session.routes.sent, PART) {
+                match link.log.since(session.routes.sent, most) {
                     Some(mut delta) => {
                         session.routes.sent = delta.to.seq;
                         if delta.to.seq == link.log.position().seq {
