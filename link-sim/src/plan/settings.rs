@@ -19,6 +19,8 @@ pub struct Settings {
     pub overflow: Overflow,
     /// Most bytes of messages under way to a node.
     pub window: u32,
+    /// Most bytes of a frame that a node takes.
+    pub max_frame: u32,
     /// Lanes of a node.
     pub lanes: u8,
     /// Data channels of a connection.
@@ -53,6 +55,7 @@ impl Settings {
         queue_bytes: 64 << 20,
         overflow: Overflow::Refuse,
         window: 4 << 20,
+        max_frame: 16 << 20,
         lanes: 8,
         channels: 1,
         route_ring: 65_536,

@@ -12,6 +12,7 @@ pub(super) fn scenario() -> Scenario {
             (PAIR, Settings::USUAL),
             (PAIR, Settings::FAR),
             (PAIR, Settings::TIGHT),
+            (DOUBLED, Settings { max_frame: 8 << 10, ..Settings::FAR }),
             (FILTERED, Settings::TIGHT),
             (DOUBLED, Settings::TIGHT),
             (TRIANGLE, Settings::USUAL),

@@ -11,6 +11,7 @@ pub(super) fn scenario() -> Scenario {
         variants: vec![
             (PAIR, Settings::USUAL),
             (PAIR, Settings::TIGHT),
+            (TRIANGLE, Settings { retention: Duration::from_secs(3), ..Settings::TIGHT }),
             (PAIR, Settings::FAR),
             (DOUBLED, Settings::TIGHT),
             (TRIANGLE, Settings::TIGHT),

@@ -12,6 +12,7 @@ pub(super) fn scenario() -> Scenario {
             (PAIR, Settings::TIGHT),
             (PAIR, Settings { refuse_every: 7, ..Settings::TIGHT }),
             (PAIR, Settings::USUAL),
+            (PAIR, Settings { max_frame: 3050, ..Settings::TIGHT }),
             (DOUBLED, Settings::TIGHT),
             (TRIANGLE, Settings::TIGHT),
             (GRID, Settings::TIGHT),

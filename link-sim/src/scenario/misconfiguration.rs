@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::Scenario;
-use crate::plan::{DOUBLED, HUB, Kind, PAIR, Settings, TRIANGLE};
+use crate::plan::{DOUBLED, GRID, HUB, Kind, PAIR, Settings, TRIANGLE};
 
 pub(super) fn scenario() -> Scenario {
     use Kind::*;
@@ -11,6 +11,7 @@ pub(super) fn scenario() -> Scenario {
         variants: vec![
             (PAIR, Settings::USUAL),
             (PAIR, Settings::TIGHT),
+            (GRID, Settings::TIGHT),
             (DOUBLED, Settings::TIGHT),
             (TRIANGLE, Settings::TIGHT),
             (HUB, Settings::TIGHT),

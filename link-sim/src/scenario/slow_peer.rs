@@ -15,6 +15,7 @@ pub(super) fn scenario() -> Scenario {
             (PAIR, Settings { overflow: Overflow::DropOldest, ..Settings::TIGHT }),
             (PAIR, Settings { overflow: Overflow::DropOldestQos0, ..Settings::TIGHT }),
             (TRIANGLE, Settings::TIGHT),
+            (TRIANGLE, Settings { overflow: Overflow::DropOldest, refuse_every: 11, ..Settings::TIGHT }),
             (PAIR, Settings::FAR),
         ],
         mix: &[

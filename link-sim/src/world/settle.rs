@@ -252,8 +252,11 @@ impl World {
         let brief = message.qos == QoS::AtMostOnce && peer.sent.dropped.link_down > 0;
         let not_imported =
             self.knowledge.may_refuse(b, a, message.topic, message.at) && peer.sent.dropped.not_imported > 0;
+        let room = self.plan.settings.max_frame as usize;
+        let large = self.originals.get(&message.number).is_some_and(|original| original.payload.len() + 100 > room);
+        let too_large = large && peer.sent.dropped.too_large > 0;
         let waits = peer.state != LinkState::Live && peer.sent.queued > 0;
-        if expired || dropped || brief || not_imported || waits {
+        if expired || dropped || brief || not_imported || too_large || waits {
             return Ok(());
         }
         let what =
