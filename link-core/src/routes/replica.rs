@@ -173,7 +173,8 @@ impl RouteReplica {
             self.proof = None;
             return Err(RouteFault::Digest { seq: to.seq });
         }
-        let believed = mutant::on(Mutant::OldDelta) || (*from > held.seq && mutant::on(Mutant::RouteGap));
+        let believed =
+            (to.seq < held.seq && mutant::on(Mutant::OldDelta)) || (*from > held.seq && mutant::on(Mutant::RouteGap));
         if *from > held.seq && !believed {
             return Err(RouteFault::Gap { from: *from, held: held.seq });
         }
