@@ -28,6 +28,6 @@ pub(super) fn scenario() -> Scenario {
         ],
         steps: 90,
         length: Duration::from_secs(40),
-        seeds: 0..2000,
+        seeds: 0..1000,
     }
 }

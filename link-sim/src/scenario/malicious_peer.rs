@@ -16,6 +16,6 @@ pub(super) fn scenario() -> Scenario {
         mix: &[(Attack, 12), (Publish, 16), (Subscribe, 4), (Break, 1), (TruncateFrame, 3), (RepeatFrame, 1)],
         steps: 60,
         length: Duration::from_secs(40),
-        seeds: 0..2000,
+        seeds: 0..1000,
     }
 }

@@ -29,6 +29,6 @@ pub(super) fn scenario() -> Scenario {
         ],
         steps: 50,
         length: Duration::from_secs(60),
-        seeds: 0..2000,
+        seeds: 0..1000,
     }
 }

@@ -30,6 +30,6 @@ pub(super) fn scenario() -> Scenario {
         ],
         steps: 40,
         length: Duration::from_secs(40),
-        seeds: 0..2000,
+        seeds: 0..1000,
     }
 }
