@@ -44,6 +44,10 @@ pub mod link;
 #[cfg(feature = "driver")]
 pub mod memory;
 pub mod message;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod node;
 pub mod routes;
 pub mod topic;

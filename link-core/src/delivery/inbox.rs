@@ -6,7 +6,10 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::ReceivedLedger;
-use crate::wire::{Ack, Batch, CloseCode, Entry, LaneMark, RefusedReason};
+use crate::{
+    mutant::{self, Mutant},
+    wire::{Ack, Batch, CloseCode, Entry, LaneMark, RefusedReason},
+};
 
 /// A peer broke a rule of a lane. The connection has to end; what came before counts.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -118,6 +121,9 @@ impl Inbox {
     /// The peer is back in the same life, and says from where on it keeps each lane. All that is done behind that is
     /// acknowledged again: the acknowledgement before may be lost.
     pub fn resume(&mut self, bases: &[LaneMark]) {
+        if mutant::on(Mutant::ForgetWatermark) {
+            self.lanes.clear();
+        }
         for mark in bases {
             let before = mark.seq.saturating_sub(1);
             let lane = self.lanes.entry(mark.lane).or_insert_with(|| Lane::new(before));
@@ -142,7 +148,7 @@ impl Inbox {
         let mut seq = batch.first;
         for entry in batch.entries {
             let expected = lane.received.saturating_add(1);
-            if seq > expected {
+            if seq > expected && !mutant::on(Mutant::BatchGap) {
                 return Err(InboxFault::Gap { lane: number, first: seq, expected });
             }
             match entry {
@@ -153,7 +159,7 @@ impl Inbox {
                     seq = seq.saturating_add(count);
                 }
                 Entry::Message { expiry, body } => {
-                    if seq <= lane.received {
+                    if seq <= lane.received && !mutant::on(Mutant::NoDedup) {
                         self.ledger.duplicates += 1;
                     } else {
                         let bytes = body.len();
@@ -164,7 +170,7 @@ impl Inbox {
                         self.pending_bytes += bytes;
                         self.ledger.received += 1;
                         self.ledger.pending += 1;
-                        lane.received = seq;
+                        lane.received = lane.received.max(seq);
                         lane.pending.push_back(Pending { seq, bytes, state: State::WithHost });
                         take(Received { lane: number, seq, expiry, body });
                     }
@@ -205,6 +211,9 @@ impl Inbox {
     ///
     /// From then on nothing may be taken from an earlier connection.
     pub fn watermarks(&self) -> Vec<LaneMark> {
+        if mutant::on(Mutant::ForgetWatermark) {
+            return Vec::new();
+        }
         self.lanes.iter().map(|(lane, state)| LaneMark { lane: *lane, seq: state.received }).collect()
     }
 
@@ -239,6 +248,9 @@ impl Lane {
 
     /// The last place up to which all is done.
     fn delivered(&self) -> u64 {
+        if mutant::on(Mutant::AckBeforeDeliver) {
+            return self.received;
+        }
         self.pending.front().map_or(self.received, |front| front.seq - 1)
     }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     message::QoS,
+    mutant::{self, Mutant},
     wire::{Ack, BATCH_OVERHEAD, BatchWriter, RefusedReason},
 };
 
@@ -135,7 +136,7 @@ impl Lane {
             let size = slot.body.len();
             if slot.expires <= now {
                 tally.leave(slot);
-                tally.ledger.expired += 1;
+                tally.ledger.expired += u64::from(!mutant::on(Mutant::UncountedExpiry));
                 queue.pop_front();
                 continue;
             }
@@ -201,6 +202,7 @@ impl Lane {
     /// Goes on behind `received`, the peer's watermark. The caller has checked that it is at most
     /// [`Lane::ever_sent`].
     pub(super) fn resume(&mut self, received: u64, tally: &mut Tally<'_>) {
+        let received = if mutant::on(Mutant::NotSentAgain) { self.ever_sent } else { received };
         let received = received.max(self.acked);
         while self.sent.back().is_some_and(|slot| slot.seq > received) {
             let Some(slot) = self.sent.pop_back() else { break };

@@ -17,6 +17,9 @@ pub(crate) struct Peer {
     pub(crate) link: LinkId,
     pub(crate) node: NodeName,
     pub(crate) origin: Arc<Origin>,
+    /// This node's life towards the peer. Each peer has its own: what one remembers of a life that this node has
+    /// forgotten is nothing to the others, with which messages may be under way in theirs.
+    pub(crate) life: Incarnation,
     /// The latest life of the peer that is known.
     pub(crate) incarnation: Option<Incarnation>,
     /// Rises with each life of the peer that is seen, so that late results of the host for an older one are void.
@@ -35,4 +38,11 @@ pub(crate) struct Peer {
     pub(crate) since: Duration,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_in: u64,
+}
+
+impl Peer {
+    /// Starts a new life above one that the peer remembers and this node does not.
+    pub(crate) fn raise_above(&mut self, known: Incarnation) {
+        self.life.counter = known.counter.saturating_add(1);
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     node::{ConnectionId, DialId, PeerId},
     routes::RouteLog,
     topic::TopicFilter,
-    wire::Incarnation,
+    wire::{Incarnation, RoutePosition},
 };
 
 /// Numbers a link; never used twice, so that a late event can't reach a later link of the same name.
@@ -20,7 +20,7 @@ pub(crate) struct Link {
     pub(crate) id: LinkId,
     pub(crate) name: ClusterName,
     pub(crate) config: Arc<LinkConfig>,
-    /// This node's life towards the peer cluster.
+    /// This node's life towards a peer node that it meets for the first time.
     pub(crate) incarnation: Incarnation,
     /// What this cluster wants of the peer: local interest ∩ the link's topics.
     pub(crate) log: RouteLog,
@@ -33,6 +33,10 @@ pub(crate) struct Link {
     /// The node that answered last, for the next HELLO.
     pub(crate) last_node: Option<NodeName>,
     pub(crate) next_server: usize,
+    /// The next attempt goes to the same address: the node there has to be told again what it has forgotten.
+    pub(crate) ask_again: bool,
+    /// The present attempt is such a one.
+    pub(crate) asked_again: bool,
     pub(crate) backoff: Backoff,
     /// State while no peer is connected.
     pub(crate) state: LinkState,
@@ -47,9 +51,15 @@ impl Link {
         self.config.topics.iter().any(|filter: &TopicFilter| filter.matches(topic))
     }
 
-    /// Starts a new life above one that a peer remembers and this node does not.
-    pub(crate) fn raise_above(&mut self, known: Incarnation) {
-        self.incarnation.counter = known.counter.saturating_add(1);
-        self.log.raise(self.incarnation);
+    /// Where the announced set stands, in this node's life towards a peer.
+    pub(crate) fn announced_in(&self, life: Incarnation) -> RoutePosition {
+        RoutePosition { incarnation: life, ..self.log.position() }
+    }
+
+    /// What a peer holds of the announced set, as a position of the log; `None` if it is of another life than this
+    /// node's towards it.
+    pub(crate) fn held_in(&self, life: Incarnation, holds: Option<RoutePosition>) -> Option<RoutePosition> {
+        let incarnation = self.log.position().incarnation;
+        holds.filter(|holds| holds.incarnation == life).map(|holds| RoutePosition { incarnation, ..holds })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     delivery::{Ledger, ReceivedLedger},
     link::{ClusterName, NodeName},
+    node::PeerId,
     wire::RoutePosition,
 };
 
@@ -69,6 +70,8 @@ pub struct LinkStatus {
 /// The status of one node of the peer's cluster.
 #[derive(Debug, Clone)]
 pub struct PeerStatus {
+    /// Its number, as the outputs of the node name it.
+    pub peer: PeerId,
     /// Its name.
     pub node: NodeName,
     /// [`LinkState::Syncing`], [`LinkState::Live`] or [`LinkState::Down`].

@@ -28,6 +28,7 @@ impl Node {
         let dial = DialId(self.next_dial);
         self.next_dial = self.next_dial.wrapping_add(1);
         link.dialling = Some(dial);
+        link.asked_again = std::mem::take(&mut link.ask_again);
         let request = Dial {
             endpoint: endpoint.clone(),
             cluster: self.config.cluster.clone(),
@@ -55,6 +56,10 @@ impl Node {
     pub(super) fn yields(&self, id: LinkId) -> bool {
         let peer = self.links.get(&id).and_then(|link| link.yielded_to);
         peer.is_some_and(|peer| self.session(peer).is_some())
+    }
+
+    fn was_dialled_by(&self, peer: PeerId) -> bool {
+        self.session(peer).is_some_and(|session| session.role == Role::Acceptor)
     }
 
     pub(super) fn on_connected(
@@ -117,6 +122,10 @@ impl Node {
     /// Plans the next attempt: at once at the next address, after a pause when all were tried.
     fn next_attempt(&mut self, id: LinkId, refused: bool) {
         let Some(link) = self.links.get_mut(&id) else { return };
+        if link.ask_again {
+            let pause = link.backoff.fail(&mut self.rng);
+            return self.plan_dial(id, pause);
+        }
         link.next_server = link.next_server.wrapping_add(1);
         let round_over = link.next_server >= link.config.servers.len();
         let pause = if !round_over {
@@ -187,9 +196,14 @@ impl Node {
     }
 
     fn after_end(&mut self, id: LinkId, connection: ConnectionId, retry: Retry) {
+        let dialled_by_peer = self.peers_of(id).into_iter().find(|peer| self.was_dialled_by(*peer));
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.dialled == Some(connection) {
             link.dialled = None;
+            if retry == Retry::No && dialled_by_peer.is_some() {
+                // It went live while the attempt was under way.
+                link.yielded_to = dialled_by_peer;
+            }
             match retry {
                 // Once: a peer that restarts again and again is met with the usual pause.
                 Retry::AtOnce if link.backoff.failures() == 0 => {

@@ -16,6 +16,7 @@ use super::{ConnectionId, Node, Owner, PeerId, Timer};
 use crate::{
     host::Origin,
     link::{Link, LinkId, LinkState, Phase, Role, RouteSending, Session},
+    mutant::{self, Mutant},
     routes::RouteKey,
     transport::Identity,
     wire::{Close, CloseCode, Frame, Hello, Incarnation, LaneMark, Ready, RoutePosition, VERSION},
@@ -106,9 +107,9 @@ impl Node {
         if self.must_wait(peer, ready.incarnation) {
             return self.close(connection, CloseCode::Window, EARLIER_LIFE);
         }
-        let Some(link) = self.peers.get(&peer).and_then(|peer| self.links.get_mut(&peer.link)) else { return };
-        if let Some(known) = ready.knows.filter(|known| is_older(link.incarnation, Some(*known))) {
-            link.raise_above(known);
+        let Some(record) = self.peers.get_mut(&peer) else { return };
+        if let Some(known) = ready.knows.filter(|known| is_older(record.life, Some(*known))) {
+            record.raise_above(known);
             return self.close(connection, CloseCode::Restart, "this node starts a newer life");
         }
         if let Some(session) = self.session_mut(peer) {
@@ -211,12 +212,17 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else { return Ok(peer) };
         link.last_node = Some(hello.node.clone());
         let about_us = role == Role::Dialler || hello.about.as_ref() == Some(&self.config.node);
-        if let Some(known) = hello.knows.filter(|known| about_us && is_older(link.incarnation, Some(*known))) {
-            link.raise_above(known);
+        let Some(record) = self.peers.get_mut(&peer) else { return Ok(peer) };
+        if let Some(known) = hello.knows.filter(|known| about_us && is_older(record.life, Some(*known))) {
+            record.raise_above(known);
         }
-        let known = self.peers.get(&peer).and_then(|peer| peer.incarnation);
+        let known = record.incarnation;
         if role == Role::Dialler && is_older(hello.incarnation, known) {
-            // It did not know that it was asked for by name; the next HELLO tells it.
+            // It did not know that it was asked for by name; the next HELLO tells it, if it goes to the same address.
+            // Once: an address where an older life answers each time is not the only one to try.
+            if let Some(link) = self.links.get_mut(&id) {
+                link.ask_again = !link.asked_again;
+            }
             return Err((CloseCode::Restart, "an older life of the node answered".to_owned()));
         }
         if role == Role::Dialler && self.must_wait(peer, hello.incarnation) {
@@ -243,6 +249,12 @@ impl Node {
     ) {
         self.connections.insert(connection, Owner::Peer(id));
         let now = self.now;
+        if mutant::on(Mutant::ClearThenFill)
+            && let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.incarnation != Some(hello.incarnation))
+        {
+            let cleared = peer.replica.retire();
+            self.route(id, &cleared);
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.replica.set_key(RouteKey(hello.route_key));
         peer.replica.interrupted();
@@ -287,7 +299,7 @@ impl Node {
         let yields = self.peers.get(&id).is_some_and(|peer| self.yields(peer.link));
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(link) = self.links.get_mut(&peer.link) else { return };
-        let received = (resume.knows == Some(link.incarnation)).then_some(resume.received.as_slice());
+        let received = (resume.knows == Some(peer.life)).then_some(resume.received.as_slice());
         let (window, max_frame) = peer.session.as_ref().map_or((0, 0), |session| (session.window, session.max_frame));
         if let Err(fault) = peer.outbox.resume(received, window, max_frame) {
             return self.close(connection, CloseCode::Protocol, &fault.to_string());
@@ -320,6 +332,7 @@ impl Node {
 
     fn hello(&self, link: &Link, peer: Option<PeerId>) -> Hello {
         let peer = peer.and_then(|peer| self.peers.get(&peer));
+        let life = peer.map_or(link.incarnation, |peer| peer.life);
         Hello {
             min_version: VERSION,
             max_version: VERSION,
@@ -327,14 +340,14 @@ impl Node {
             node: self.config.node.clone(),
             expects: link.name.clone(),
             about: peer.map(|peer| peer.node.clone()),
-            incarnation: link.incarnation,
+            incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
             capabilities: 0,
             max_frame: self.config.limits.max_frame,
             window: link.config.window,
             imports: link.config.topics.clone(),
             route_key: link.log.key().0,
-            routes: link.log.position(),
+            routes: link.announced_in(life),
             holds: peer.and_then(|peer| peer.replica.position()),
             lanes: peer.map(|peer| peer.outbox.bases()).unwrap_or_default(),
             received: peer.map(|peer| peer.inbox.watermarks()).unwrap_or_default(),
@@ -343,9 +356,10 @@ impl Node {
 
     fn ready(&self, link: &Link, peer: PeerId) -> Ready {
         let peer = self.peers.get(&peer);
+        let life = peer.map_or(link.incarnation, |peer| peer.life);
         Ready {
-            incarnation: link.incarnation,
-            routes: link.log.position(),
+            incarnation: life,
+            routes: link.announced_in(life),
             lanes: peer.map(|peer| peer.outbox.bases()).unwrap_or_default(),
             knows: peer.and_then(|peer| peer.incarnation),
             holds: peer.and_then(|peer| peer.replica.position()),

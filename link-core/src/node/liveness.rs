@@ -11,7 +11,7 @@ impl Node {
         let Some(peer) = self.peers.get(&id) else { return };
         let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return };
         let heartbeat = Heartbeat {
-            routes: link.log.position(),
+            routes: link.announced_in(peer.life),
             holds: peer.replica.position(),
             sent: micros(now),
             echo: session.heartbeat.as_ref().map(|(heartbeat, _)| heartbeat.sent),

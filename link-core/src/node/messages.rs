@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::{ConnectionId, Node, Offered, Output, PeerId, Ticket, Timer};
 use crate::{
+    message::Message,
+    mutant::{self, Mutant},
     transport::Class,
     wire::{Ack, Batch, CloseCode, Frame, RefusedReason, decode_message},
 };
@@ -72,7 +74,7 @@ impl Node {
         let Some(link) = self.links.get(&peer.link) else { return };
         let (epoch, origin, limits) = (peer.epoch, &peer.origin, &self.config.limits);
         let outputs = &mut self.outputs;
-        let mut refused = Vec::new();
+        let (mut refused, mut forwarded) = (Vec::new(), Vec::<Message>::new());
         let result = peer.inbox.receive(batch, |received| {
             let ticket = Ticket { epoch, lane: received.lane, seq: received.seq };
             match decode_message(received.body, received.expiry, limits) {
@@ -87,10 +89,24 @@ impl Node {
                 }
             }
         });
+        if mutant::on(Mutant::Forward) {
+            for output in outputs.iter() {
+                if let Output::Deliver { peer, message, .. } = output
+                    && *peer == id
+                {
+                    forwarded.push(message.clone());
+                }
+            }
+        }
         for (ticket, reason) in refused {
             peer.inbox.finish(ticket.lane, ticket.seq, Some(reason));
         }
         self.dirty.insert(id);
+        for message in forwarded {
+            let mut offers = Vec::new();
+            self.publisher().offer(self.now, "", &message, |offered| offers.push(offered));
+            offers.into_iter().filter(|offered| offered.peer != id).for_each(|offered| self.on_publish(offered));
+        }
         if let Err(fault) = result {
             self.close(connection, fault.close_code(), &fault.to_string());
         }

@@ -17,6 +17,7 @@ use crate::{
     delivery::{self, Budget},
     index,
     message::{Message, QoS},
+    mutant::{self, Mutant},
     node::PeerId,
     topic::Topic,
     wire::{encode_message, message_len},
@@ -40,6 +41,13 @@ pub struct Offered {
     pub(crate) expires_at: Option<Duration>,
     pub(crate) accepted_at: Duration,
     pub(crate) body: Bytes,
+}
+
+impl Offered {
+    /// The peer for which it was let in.
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
 }
 
 /// The door of one peer: who may still enter its queue.
@@ -96,7 +104,10 @@ impl Publisher {
             return published;
         }
         let body = encode_message(message);
-        let lane = self.lane(publisher);
+        let lane = match message.payload.last() {
+            Some(byte) if mutant::on(Mutant::AnyLane) => byte % self.lanes.max(1),
+            _ => self.lane(publisher),
+        };
         let expires_at = message.properties.message_expiry.map(|s| now + Duration::from_secs(u64::from(s)));
         let gates = self.gates.load();
         for peer in peers {

@@ -4,6 +4,7 @@ use super::{ConnectionId, Node, PeerId, Timer};
 use crate::{
     interest::InterestChange,
     link::{LinkId, LinkState},
+    mutant::{self, Mutant},
     routes::{Resume, RouteChange, RouteFault},
     wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteSnapshot},
 };
@@ -14,6 +15,8 @@ const CONTROL_AHEAD: usize = 256 * 1024;
 const MAX_ROUTE_FAULTS: u32 = 3;
 /// Most bytes of filters in one part of a snapshot and in one delta.
 const PART: usize = 64 * 1024;
+/// Most bytes of a route frame beside its filters.
+const ROUTE_OVERHEAD: usize = 128;
 
 impl Node {
     /// Row 1: local interest changed.
@@ -51,7 +54,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (Some(session), Some(link)) = (&mut peer.session, self.links.get(&peer.link)) else { return };
         session.routes.confirmed = holds;
-        match link.log.resume(holds.as_ref()) {
+        match link.log.resume(link.held_in(peer.life, holds).as_ref()) {
             Resume::UpToDate => {
                 session.routes.sent = link.log.position().seq;
                 session.routes.snapshot = None;
@@ -75,8 +78,9 @@ impl Node {
                 return;
             }
             let connection = session.connection;
+            let most = PART.min(session.max_frame.saturating_sub(ROUTE_OVERHEAD));
             let frame = if let Some(cursor) = &mut session.routes.snapshot {
-                let Some(part) = cursor.next_part(&link.log, PART) else {
+                let Some(mut part) = cursor.next_part(&link.log, most) else {
                     // The set changed more than the log keeps while it was being sent.
                     session.routes.snapshot = Some(link.log.snapshot());
                     continue;
@@ -85,18 +89,20 @@ impl Node {
                     session.routes.sent = part.to.seq;
                     session.routes.snapshot = None;
                 }
+                part.to.incarnation = peer.life;
                 Frame::RouteSnapshot(part)
             } else if session.routes.sent < link.log.position().seq {
                 if session.routes.last + batch > now {
                     return self.timers.set_if_clear(Timer::Routes(id), session.routes.last + batch);
                 }
-                match link.log.since(session.routes.sent, PART) {
-                    Some(delta) => {
+                match link.log.since(session.routes.sent, most) {
+                    Some(mut delta) => {
                         session.routes.sent = delta.to.seq;
                         if delta.to.seq == link.log.position().seq {
                             session.routes.last = now;
                         }
                         self.timers.clear(Timer::Routes(id));
+                        delta.to.incarnation = peer.life;
                         Frame::RouteDelta(delta)
                     }
                     None => {
@@ -215,7 +221,7 @@ impl Node {
         let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return false };
         let held = peer.replica.position();
         session.is_live()
-            && session.routes.confirmed == Some(link.log.position())
+            && session.routes.confirmed == Some(link.announced_in(peer.life))
             && held == Some(session.peer_routes)
             && !peer.replica.is_loading()
     }
@@ -244,13 +250,14 @@ impl Node {
         self.table_changed = true;
     }
 
-    fn route(&mut self, id: PeerId, changes: &[RouteChange]) {
+    pub(super) fn route(&mut self, id: PeerId, changes: &[RouteChange]) {
         if !self.peers.get(&id).is_some_and(|peer| peer.routed) {
             return;
         }
         for change in changes {
             match change {
                 RouteChange::Add(filter) => drop(self.table.insert(filter, id)),
+                RouteChange::Remove(_) if mutant::on(Mutant::PhantomRoute) => {}
                 RouteChange::Remove(filter) => drop(self.table.remove(filter, &id)),
             }
         }

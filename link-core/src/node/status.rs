@@ -36,12 +36,13 @@ impl Node {
         let mut ledger = peer.outbox.ledger();
         ledger.refused_full = peer.gate.refused.load(Ordering::Relaxed);
         Some(PeerStatus {
+            peer: id,
             node: peer.node.clone(),
             state: peer.state,
             reason: peer.reason.clone(),
             since: now.saturating_sub(peer.since),
             address: session.map(|session| session.address.clone()).unwrap_or_default(),
-            announced: link.log.position(),
+            announced: link.announced_in(peer.life),
             confirmed: session.and_then(|session| session.routes.confirmed),
             held: peer.replica.position(),
             in_sync: self.in_sync(id),
