@@ -140,11 +140,7 @@ impl<V: Value> Reader<V> {
     #[inline]
     pub fn matches_into(&self, topic: impl AsRef<str>, matches: &mut Matches<V>) {
         matches.clear();
-        self.published.load().search(topic.as_ref(), |values| {
-            matches.add(values);
-            true
-        });
-        matches.end_topic();
+        self.published.load().search_one(topic.as_ref(), matches);
     }
 
     /// Fills `matches` with the values for each topic, of one state of the index. Faster than one topic after the
@@ -164,11 +160,8 @@ impl<V: Value> Reader<V> {
 
     /// As [`for_each_match`](Self::for_each_match), but with values that lie together in one call.
     #[inline]
-    pub fn for_each_slice(&self, topic: impl AsRef<str>, mut found: impl FnMut(&[V])) {
-        self.published.load().search(topic.as_ref(), |values| {
-            found(values);
-            true
-        });
+    pub fn for_each_slice(&self, topic: impl AsRef<str>, found: impl FnMut(&[V])) {
+        self.published.load().search(topic.as_ref(), found);
     }
 
     /// What is published now.
@@ -196,11 +189,7 @@ impl<V: Value> Snapshot<V> {
     /// As [`Reader::matches_into`].
     pub fn matches_into(&self, topic: impl AsRef<str>, matches: &mut Matches<V>) {
         matches.clear();
-        self.table.search(topic.as_ref(), |values| {
-            matches.add(values);
-            true
-        });
-        matches.end_topic();
+        self.table.search_one(topic.as_ref(), matches);
     }
 
     /// As [`Reader::matches_batch`].
@@ -210,11 +199,8 @@ impl<V: Value> Snapshot<V> {
     }
 
     /// As [`Reader::for_each_slice`].
-    pub fn for_each_slice(&self, topic: impl AsRef<str>, mut found: impl FnMut(&[V])) {
-        self.table.search(topic.as_ref(), |values| {
-            found(values);
-            true
-        });
+    pub fn for_each_slice(&self, topic: impl AsRef<str>, found: impl FnMut(&[V])) {
+        self.table.search(topic.as_ref(), found);
     }
 
     /// Goes through all pairs, a part at a time.
@@ -258,10 +244,7 @@ macro_rules! questions {
             /// Calls `found` with each value of each filter that matches `topic`: twice with one value, if two of its
             /// filters match.
             pub fn for_each_match(&self, topic: impl AsRef<str>, mut found: impl FnMut(&V)) {
-                self.table().search(topic.as_ref(), |values| {
-                    values.iter().for_each(&mut found);
-                    true
-                });
+                self.table().search(topic.as_ref(), |values| values.iter().for_each(&mut found));
             }
 
             /// Whether the filter of any pair covers `filter`; the same filter does.

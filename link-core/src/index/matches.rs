@@ -50,20 +50,53 @@ impl<V> Matches<V> {
         self.values.clear();
         self.ends.clear();
     }
+}
 
+/// Where a search puts what it finds.
+pub(super) trait Sink<V> {
+    /// Takes the values of a filter, or some of them. Whether it wants more.
+    fn values(&mut self, values: &[V]) -> bool;
+
+    /// What comes now is for the next topic.
     #[inline]
-    pub(super) fn add(&mut self, values: &[V])
-    where
-        V: Copy,
-    {
+    fn end_topic(&mut self) {}
+}
+
+impl<V: Copy> Sink<V> for Matches<V> {
+    #[inline]
+    fn values(&mut self, values: &[V]) -> bool {
         match values {
             &[value] => self.values.push(value),
             values => self.values.extend_from_slice(values),
         }
+        true
     }
 
-    pub(super) fn end_topic(&mut self) {
+    #[inline]
+    fn end_topic(&mut self) {
         self.ends.push(self.values.len());
+    }
+}
+
+/// Calls a function with all values.
+pub(super) struct Each<F>(pub(super) F);
+
+impl<V, F: FnMut(&[V])> Sink<V> for Each<F> {
+    #[inline]
+    fn values(&mut self, values: &[V]) -> bool {
+        (self.0)(values);
+        true
+    }
+}
+
+/// Notes whether there was any value, and wants no more.
+pub(super) struct First(pub(super) bool);
+
+impl<V> Sink<V> for First {
+    #[inline]
+    fn values(&mut self, _: &[V]) -> bool {
+        self.0 = true;
+        false
     }
 }
 

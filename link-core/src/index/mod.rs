@@ -106,6 +106,7 @@ mod leaf;
 mod matches;
 mod publish;
 mod scan;
+mod search;
 mod shapes;
 mod table;
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! One copy of everything, and every question to it.
 
 use super::{
-    Matches,
     block::Block,
-    dictionary::{Codes, Dictionary, Uses},
+    dictionary::{Dictionary, Uses},
     grow::Editor,
-    hashed::{self, Candidates, Edit, Hashed, SIDE_BY_SIDE, Space, same},
+    hashed::{self, Edit, Hashed, Space},
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
     publish::Follow,
@@ -85,7 +84,7 @@ impl<V: Value> Table<V> {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             exact: Hashed::new(),
-            shaped: Hashed::new(),
+            shaped: Hashed::with_blooms(),
             shapes: Shapes::new(),
             wild: Tree::new(),
             dictionary: Dictionary::new(seed),
@@ -235,66 +234,6 @@ impl<V: Value> Table<V> {
         let key = hasher.filter(text);
         Shape::of(&key).is_some_and(|shape| self.shaped.contains(shape.hash(&key), text, value))
             || self.wild.leaf_of(hasher, &key, value).is_some_and(|block| block.contains(&key, value))
-    }
-
-    #[inline]
-    pub(super) fn is_match(&self, topic: &str) -> bool {
-        !self.search(topic, |_| false)
-    }
-
-    /// Calls `found` with the values of each filter that matches, until it says `false`. Whether it never did.
-    #[inline]
-    pub(super) fn search(&self, topic: &str, mut found: impl FnMut(&[V]) -> bool) -> bool {
-        (self.exact.texts() == 0 || self.exact.search(self.hasher().text(topic), topic.as_bytes(), &mut found))
-            && (!self.has_wildcards() || self.search_wildcards(topic, &mut found))
-    }
-
-    #[inline]
-    fn has_wildcards(&self) -> bool {
-        self.shaped.texts() > 0 || !self.wild.is_empty()
-    }
-
-    fn search_wildcards(&self, topic: &str, found: &mut impl FnMut(&[V]) -> bool) -> bool {
-        let key = self.hasher().topic(topic);
-        if self.shaped.texts() > 0 && !self.shapes.search(&self.shaped, &key, found) {
-            return false;
-        }
-        if self.wild.is_empty() {
-            return true;
-        }
-        let codes = Codes::new(&self.dictionary, &key);
-        self.wild.search(&key, &mut |block: &Block<V>| block.search(&codes, found))
-    }
-
-    /// The same for several topics. Looks far ahead in memory, so that the processor waits for all of them at once.
-    pub(super) fn search_batch<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
-        for topics in topics.chunks(SIDE_BY_SIDE) {
-            self.search_few(topics, matches);
-        }
-    }
-
-    fn search_few<T: AsRef<str>>(&self, topics: &[T], matches: &mut Matches<V>) {
-        let mut candidates = Candidates::new();
-        if self.exact.texts() > 0 {
-            let home = |topic: &T| self.exact.home(self.hasher().text(topic.as_ref()));
-            candidates.find((0..).zip(topics.iter().map(home)));
-            candidates.touch(&self.exact);
-        }
-        let mut exact = candidates.iter().peekable();
-        for (number, topic) in topics.iter().enumerate() {
-            let topic = topic.as_ref();
-            let mut found = |values: &[V]| {
-                matches.add(values);
-                true
-            };
-            if let Some((_, places, home)) = exact.next_if(|&(of, ..)| of == number) {
-                self.exact.check(home, places, |text| same(text, topic.as_bytes()), &mut found);
-            }
-            if self.has_wildcards() {
-                self.search_wildcards(topic, &mut found);
-            }
-            matches.end_topic();
-        }
     }
 
     /// Bytes on the heap: of what each copy has, and of what they share.

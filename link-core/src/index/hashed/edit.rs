@@ -7,7 +7,7 @@ use super::{
     Hashed, Step,
     lists::List,
     records::{MOST_INLINE, PAGE, Page, UNIT, Values, size},
-    slots::{MOST_PAGES, Place, Ref, Slots},
+    slots::{MOST_PAGES, Place, Ref},
 };
 
 /// What only the writer needs to know of a table: where there is room, and what is dead.
@@ -74,7 +74,7 @@ impl<'a, V: Value> Edit<'a, V> {
             let Some(at) = self.add_all(entry.text, entry.values) else { continue };
             all.push(((self.hash_of)(entry.text), at));
         }
-        self.hashed.slots = Slots::build(all);
+        self.hashed.slots.fill(all);
     }
 
     /// Adds a value that is not there. `false` if there is no room for it.

@@ -1,15 +1,19 @@
 //! Texts with values, found by hash.
 
+mod bloom;
 mod edit;
 mod lists;
+mod lookups;
 mod records;
+mod segment;
 mod slots;
 
 #[cfg(test)]
 pub(super) use self::slots::MOST_PAGES;
 pub(super) use self::{
     edit::{Edit, Space},
-    slots::Home,
+    lookups::{Lookup, Lookups},
+    segment::Home,
 };
 use self::{
     lists::List,
@@ -51,7 +55,13 @@ pub(super) enum Step {
 
 impl<V: Value> Hashed<V> {
     pub(super) const fn new() -> Self {
-        Self { slots: Slots::new(), pages: Vec::new(), lists: Vec::new() }
+        Self { slots: Slots::new(false), pages: Vec::new(), lists: Vec::new() }
+    }
+
+    /// A table that is mostly asked for hashes that are not there, and tells so at once: see
+    /// [`may_have`](Self::may_have).
+    pub(super) const fn with_blooms() -> Self {
+        Self { slots: Slots::new(true), pages: Vec::new(), lists: Vec::new() }
     }
 
     /// Number of texts.
@@ -108,6 +118,12 @@ impl<V: Value> Hashed<V> {
         }
     }
 
+    /// Whether there may be records of a hash, for a table that is not empty and has Bloom filters.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        self.slots.may_have(hash)
+    }
+
     /// Where to look for a hash. The table must not be empty.
     #[inline]
     pub(super) fn home(&self, hash: u64) -> Home<'_> {
@@ -123,14 +139,13 @@ impl<V: Value> Hashed<V> {
 
     /// Calls `found` with the values of that record of a candidate's hash whose text passes, until it says `false`.
     #[inline]
-    pub(super) fn check(
+    pub(super) fn check<N>(
         &self,
-        home: &Home<'_>,
-        same: u8,
+        Lookup { home, places, .. }: &Lookup<'_, N>,
         passes: impl Fn(&[u8]) -> bool,
         found: &mut impl FnMut(&[V]) -> bool,
     ) -> bool {
-        let at = home.record(same);
+        let at = home.record(*places);
         let record = self.pages[at.page()].record(at.unit());
         if passes(record.text()) {
             return self.hand_out(record, found);
@@ -222,64 +237,6 @@ fn follow<T: Clone>(own: &mut Vec<T>, newest: &[T], at: usize) {
     }
     if let Some(new) = newest.get(at) {
         own[at] = new.clone();
-    }
-}
-
-/// Lookups of several hashes side by side, so that the processor waits for all of them at once.
-pub(super) struct Candidates<'a> {
-    homes: [Home<'a>; SIDE_BY_SIDE],
-    names: [u8; SIDE_BY_SIDE],
-    /// Those that may have a record: the places of the tag in the home, and the number of the home.
-    found: [(u8, u8); SIDE_BY_SIDE],
-    count: usize,
-}
-
-/// Hashes that are looked up side by side.
-pub(super) const SIDE_BY_SIDE: usize = 32;
-/// In place of the places of a tag: they are elsewhere.
-const ELSEWHERE: u8 = 1;
-
-impl<'a> Candidates<'a> {
-    #[inline]
-    pub(super) fn new() -> Self {
-        Self { homes: [Home::NONE; SIDE_BY_SIDE], names: [0; SIDE_BY_SIDE], found: [(0, 0); SIDE_BY_SIDE], count: 0 }
-    }
-
-    /// Looks up to [`SIDE_BY_SIDE`] homes up, each with a name.
-    #[inline]
-    pub(super) fn find(&mut self, homes: impl Iterator<Item = (u8, Home<'a>)>) {
-        let mut used = 0;
-        for ((place, of), (name, home)) in self.homes.iter_mut().zip(&mut self.names).zip(homes) {
-            (*place, *of) = (home, name);
-            used += 1;
-        }
-        let homes = &self.homes[..used];
-        std::hint::black_box(homes.iter().fold(0, |near, home| near ^ home.near()));
-        let mut count = 0;
-        // No branch depends on whether there is a record: nobody could guess it.
-        for (number, home) in (0..).zip(homes) {
-            let same = if home.is_enough() { home.same() } else { ELSEWHERE };
-            self.found[count % SIDE_BY_SIDE] = (same, number);
-            count += usize::from(same != 0);
-        }
-        self.count = count;
-    }
-
-    /// Reads the records of all candidates, for nothing but to have them near.
-    #[inline]
-    pub(super) fn touch<V: Value>(&self, table: &Hashed<V>) {
-        let near = self.iter().fold(0, |near, (_, same, home)| near ^ table.near(home, same));
-        std::hint::black_box(near);
-    }
-
-    /// Each candidate: the name of its home, the places of the tag, the home.
-    #[inline]
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, u8, &Home<'a>)> {
-        let found = &self.found[..self.count.min(SIDE_BY_SIDE)];
-        found.iter().map(|&(same, number)| {
-            let number = usize::from(number) % SIDE_BY_SIDE;
-            (self.names[number].into(), same, &self.homes[number])
-        })
     }
 }
 

@@ -1,13 +1,15 @@
 //! Where records are, by hash: ordered hash tables of some hundred words each.
 
-use wide::i32x8;
-
-use super::super::{cell::Arc, tree::buddy};
-use super::shrink;
+use super::{
+    super::tree::buddy,
+    bloom::Bloom,
+    segment::{Home, Segment, TAG_BITS},
+    shrink,
+};
 
 /// Where a record is: a page and a place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ref(u32);
+pub(super) struct Ref(pub(super) u32);
 
 impl Ref {
     pub(super) fn new(page: u32, unit: u32) -> Self {
@@ -46,26 +48,12 @@ pub(in super::super) const MOST_PAGES: usize = if cfg!(test) { 64 } else { 1 << 
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     segments: Vec<Segment>,
+    /// Of each segment. None of any, if nobody asks.
+    blooms: Vec<Bloom>,
+    has_blooms: bool,
     len: usize,
 }
 
-#[derive(Debug, Clone)]
-struct Segment {
-    lines: Arc<[Line]>,
-    homes: u32,
-    used: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-struct Line {
-    tags: [u32; WIDTH],
-    records: [u32; WIDTH],
-}
-
-const WIDTH: usize = 8;
-/// Of an empty place: above every tag.
-const EMPTY: u32 = u32::MAX;
 /// Records of a segment, about, if there are several segments.
 const USUAL: usize = 256;
 
@@ -76,55 +64,13 @@ pub(super) struct Place {
     at: usize,
 }
 
-/// Where the search for a tag begins.
-#[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Home<'a> {
-    line: &'a Line,
-    tag: u32,
-}
-
-impl<'a> Home<'a> {
-    pub(in super::super) const NONE: Self = Self { line: &Line::EMPTY, tag: 0 };
-
-    /// Reads it, for nothing but to have it near.
-    #[inline]
-    pub(in super::super) fn near(&self) -> u32 {
-        self.line.tags[0]
-    }
-
-    /// Whether the line tells all: if not, it is full, and all of it is before the tag.
-    #[inline]
-    pub(super) fn is_enough(&self) -> bool {
-        self.line.tags[WIDTH - 1] >= self.tag
-    }
-
-    /// The places of the tag in the line, a bit each.
-    #[inline(always)]
-    pub(super) fn same(&self) -> u8 {
-        let tags = i32x8::new(self.line.tags.map(u32::cast_signed));
-        tags.simd_eq(i32x8::splat(self.tag.cast_signed())).to_bitmask() as u8
-    }
-
-    /// The record of the first of such places.
-    #[inline]
-    pub(super) fn record(&self, same: u8) -> Ref {
-        Ref(self.line.records[same.trailing_zeros() as usize % WIDTH])
-    }
-}
-
 /// The segment that was touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Touched(u32);
 
 #[inline]
 fn tag(hash: u64) -> u32 {
-    (hash >> 33) as u32
-}
-
-/// The line in which the search for a tag begins.
-#[inline]
-fn home(tag: u32, homes: u32) -> usize {
-    ((u64::from(tag) * u64::from(homes)) >> 31) as usize
+    (hash >> (u64::BITS - TAG_BITS)) as u32
 }
 
 /// As [`address`](super::super::tree::address), without a branch.
@@ -135,26 +81,23 @@ fn segment(tag: u32, width: usize) -> usize {
     at & (if at < width { whole } else { whole >> 1 })
 }
 
-impl Line {
-    const EMPTY: Self = Self { tags: [EMPTY; WIDTH], records: [0; WIDTH] };
-}
-
 impl Slots {
-    pub(super) const fn new() -> Self {
-        Self { segments: Vec::new(), len: 0 }
+    pub(super) const fn new(has_blooms: bool) -> Self {
+        Self { segments: Vec::new(), blooms: Vec::new(), has_blooms, len: 0 }
     }
 
-    pub(super) fn build(mut all: Vec<(u64, Ref)>) -> Self {
+    /// Puts all that is to be there into a table in which nothing is.
+    pub(super) fn fill(&mut self, mut all: Vec<(u64, Ref)>) {
         let width = all.len().div_ceil(USUAL);
         all.sort_unstable_by_key(|&(hash, at)| (segment(tag(hash), width), tag(hash), at));
-        let mut segments = Vec::with_capacity(width);
+        self.segments.reserve_exact(width);
         let mut rest = &*all;
         for at in 0..width {
             let (these, others) = rest.split_at(rest.partition_point(|&(hash, _)| segment(tag(hash), width) == at));
-            segments.push(Segment::new(&these.iter().map(|&(hash, at)| (tag(hash), at)).collect::<Vec<_>>()));
+            self.push(Segment::new(&these.iter().map(|&(hash, at)| (tag(hash), at)).collect::<Vec<_>>()));
             rest = others;
         }
-        Self { segments, len: all.len() }
+        self.len = all.len();
     }
 
     #[inline]
@@ -162,12 +105,18 @@ impl Slots {
         self.len
     }
 
+    /// Whether there may be a record of a hash. There must be some record, and Bloom filters.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        let tag = tag(hash);
+        self.blooms[segment(tag, self.blooms.len())].may_have(tag)
+    }
+
     /// Where the search for a hash begins. There must be some record.
     #[inline]
     pub(super) fn home(&self, hash: u64) -> Home<'_> {
         let tag = tag(hash);
-        let segment = &self.segments[segment(tag, self.segments.len())];
-        Home { line: &segment.lines[home(tag, segment.homes)], tag }
+        self.segments[segment(tag, self.segments.len())].home(tag)
     }
 
     /// What is in a place that is used.
@@ -184,34 +133,17 @@ impl Slots {
 
     /// The first record of the tag of a home for which `is` says so.
     pub(super) fn find_from(&self, home: &Home<'_>, is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
-        self.find_tag(home.tag, is)
+        self.find_tag(home.tag(), is)
     }
 
     #[inline]
-    fn find_tag(&self, tag: u32, mut is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
+    fn find_tag(&self, tag: u32, is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
         if self.len == 0 {
             return None;
         }
-        let number = segment(tag, self.segments.len());
-        let segment = &self.segments[number];
-        let first = home(tag, segment.homes);
-        for (line, tags) in (first..).zip(&segment.lines[first..]) {
-            let home = Home { line: tags, tag };
-            let mut same = home.same();
-            while same != 0 {
-                let record = home.record(same);
-                if is(record) {
-                    let at = line * WIDTH + same.trailing_zeros() as usize;
-                    return Some((Place { segment: number, at }, record));
-                }
-                same &= same - 1;
-            }
-            // Places of one tag may go on in the next line.
-            if tags.tags[WIDTH - 1] > tag {
-                break;
-            }
-        }
-        None
+        let segment = segment(tag, self.segments.len());
+        let (at, record) = self.segments[segment].find(tag, is)?;
+        Some((Place { segment, at }, record))
     }
 
     /// All records of a segment; `None` behind the last one.
@@ -222,10 +154,13 @@ impl Slots {
     pub(super) fn insert(&mut self, hash: u64, at: Ref, touched: &mut dyn FnMut(Touched)) {
         let tag = tag(hash);
         if self.segments.is_empty() {
-            self.segments.push(Segment::new(&[]));
+            self.push(Segment::new(&[]));
         }
         let of = segment(tag, self.segments.len());
         self.segments[of].insert(tag, at);
+        if let Some(bloom) = self.blooms.get_mut(of) {
+            bloom.insert(tag);
+        }
         self.len += 1;
         touched(Touched(of as u32));
         if self.len > self.segments.len() * (USUAL + USUAL / 8) {
@@ -234,18 +169,21 @@ impl Slots {
     }
 
     pub(super) fn replace(&mut self, place: Place, record: Ref, touched: &mut dyn FnMut(Touched)) {
-        let at = place.at;
-        let lines = Arc::make_mut(&mut self.segments[place.segment].lines);
-        lines[at / WIDTH].records[at % WIDTH] = record.0;
+        self.segments[place.segment].replace(place.at, record);
         touched(Touched(place.segment as u32));
     }
 
     pub(super) fn remove(&mut self, place: Place, touched: &mut dyn FnMut(Touched)) {
-        self.segments[place.segment].remove(place.at);
+        let segment = &mut self.segments[place.segment];
+        let tag = segment.get(place.at).0;
+        segment.remove(place.at);
+        if let Some(bloom) = self.blooms.get_mut(place.segment) {
+            bloom.remove(tag, segment);
+        }
         self.len -= 1;
         touched(Touched(place.segment as u32));
         if self.len == 0 {
-            *self = Self::new();
+            *self = Self::new(self.has_blooms);
         } else if self.segments.len() > 1 && self.len < (self.segments.len() - 1) * (USUAL - USUAL / 8) {
             self.narrow(touched);
         }
@@ -256,114 +194,48 @@ impl Slots {
         let old = buddy(new);
         let (go, stay): (Vec<_>, Vec<_>) =
             self.segments[old].entries().partition(|&(tag, _)| segment(tag, new + 1) == new);
-        self.segments[old] = Segment::new(&stay);
-        self.segments.push(Segment::new(&go));
+        self.set(old, Segment::new(&stay));
+        self.push(Segment::new(&go));
         touched(Touched(old as u32));
     }
 
     fn narrow(&mut self, touched: &mut dyn FnMut(Touched)) {
         let Some(last) = self.segments.pop() else { return };
+        self.blooms.pop();
         let into = buddy(self.segments.len());
         let mut all: Vec<_> = self.segments[into].entries().chain(last.entries()).collect();
         all.sort_unstable();
-        self.segments[into] = Segment::new(&all);
+        self.set(into, Segment::new(&all));
         touched(Touched(into as u32));
         shrink(&mut self.segments);
+        shrink(&mut self.blooms);
+    }
+
+    fn set(&mut self, at: usize, segment: Segment) {
+        if let Some(bloom) = self.blooms.get_mut(at) {
+            *bloom = Bloom::of(&segment);
+        }
+        self.segments[at] = segment;
+    }
+
+    fn push(&mut self, segment: Segment) {
+        if self.has_blooms {
+            self.blooms.push(Bloom::of(&segment));
+        }
+        self.segments.push(segment);
     }
 
     /// Makes what was touched as it is in `newest`.
     pub(super) fn follow(&mut self, newest: &Self, Touched(at): Touched) {
         self.len = newest.len;
         super::follow(&mut self.segments, &newest.segments, at as usize);
+        super::follow(&mut self.blooms, &newest.blooms, at as usize);
     }
 
     /// Bytes on the heap: of what each copy has, and of what they share.
     pub(super) fn heap(&self) -> (usize, usize) {
-        // The counters take a line of their own.
-        let shared = self.segments.iter().map(|segment| size_of_val(&*segment.lines) + size_of::<Line>()).sum();
-        (self.segments.capacity() * size_of::<Segment>(), shared)
-    }
-}
-
-impl Segment {
-    /// Of these tags, which are in order. Two thirds of the places are used.
-    fn new(entries: &[(u32, Ref)]) -> Self {
-        let homes = (entries.len() + entries.len() / 2).div_ceil(WIDTH).max(1) as u32;
-        let mut lines = Vec::with_capacity(homes as usize + 1);
-        lines.resize(homes as usize, Line::EMPTY);
-        let mut next = 0;
-        for &(tag, record) in entries {
-            next = next.max(home(tag, homes) * WIDTH);
-            if next / WIDTH == lines.len() {
-                lines.push(Line::EMPTY);
-            }
-            let line = &mut lines[next / WIDTH];
-            (line.tags[next % WIDTH], line.records[next % WIDTH]) = (tag, record.0);
-            next += 1;
-        }
-        // The last line ends every search.
-        if next == lines.len() * WIDTH {
-            lines.push(Line::EMPTY);
-        }
-        Self { lines: lines.into(), homes, used: entries.len() as u32 }
-    }
-
-    #[inline]
-    fn tag(&self, at: usize) -> u32 {
-        self.lines[at / WIDTH].tags[at % WIDTH]
-    }
-
-    #[inline]
-    fn get(&self, at: usize) -> (u32, Ref) {
-        let line = &self.lines[at / WIDTH];
-        (line.tags[at % WIDTH], Ref(line.records[at % WIDTH]))
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (u32, Ref)> {
-        (0..self.lines.len() * WIDTH).map(|at| self.get(at)).filter(|&(tag, _)| tag != EMPTY)
-    }
-
-    fn insert(&mut self, tag: u32, record: Ref) {
-        let mut at = home(tag, self.homes) * WIDTH;
-        while self.tag(at) < tag {
-            at += 1;
-        }
-        let free = (at..).find(|&at| self.tag(at) == EMPTY).unwrap_or(at);
-        if free + 1 == self.lines.len() * WIDTH || (self.used + 1) * 4 > self.homes * (WIDTH as u32 * 3) {
-            let mut all: Vec<_> = self.entries().collect();
-            all.insert(all.partition_point(|&(other, _)| other < tag), (tag, record));
-            *self = Self::new(&all);
-            return;
-        }
-        let lines = Arc::make_mut(&mut self.lines);
-        let mut moved = (tag, record.0);
-        for at in at..=free {
-            let line = &mut lines[at / WIDTH];
-            std::mem::swap(&mut line.tags[at % WIDTH], &mut moved.0);
-            std::mem::swap(&mut line.records[at % WIDTH], &mut moved.1);
-        }
-        self.used += 1;
-    }
-
-    fn remove(&mut self, at: usize) {
-        if self.homes > 8 && (self.used - 1) * 5 < self.homes * (WIDTH as u32 * 3) {
-            let gone = self.get(at).1;
-            let all: Vec<_> = self.entries().filter(|&(_, record)| record != gone).collect();
-            *self = Self::new(&all);
-            return;
-        }
-        let mut last = at;
-        while self.tag(last + 1) != EMPTY && home(self.tag(last + 1), self.homes) * WIDTH <= last {
-            last += 1;
-        }
-        let lines = Arc::make_mut(&mut self.lines);
-        let mut moved = (EMPTY, 0);
-        for at in (at..=last).rev() {
-            let line = &mut lines[at / WIDTH];
-            std::mem::swap(&mut line.tags[at % WIDTH], &mut moved.0);
-            std::mem::swap(&mut line.records[at % WIDTH], &mut moved.1);
-        }
-        self.used -= 1;
+        let shared = self.segments.iter().map(Segment::heap).sum();
+        (self.segments.capacity() * size_of::<Segment>() + self.blooms.capacity() * size_of::<Bloom>(), shared)
     }
 }
 
@@ -375,8 +247,8 @@ mod tests {
     fn what_is_put_in_is_found_until_it_is_taken_out() {
         let hash = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let at = |n: u64| Ref::new((n / 100) as u32, (n % 100) as u32);
-        let mut slots = Slots::new();
-        let mut copy = Slots::new();
+        let mut slots = Slots::new(true);
+        let mut copy = Slots::new(true);
         for round in 0..3 {
             for n in 0..5_000 {
                 let mut steps = Vec::new();
@@ -384,8 +256,13 @@ mod tests {
                 steps.into_iter().for_each(|step| copy.follow(&slots, step));
             }
             assert_eq!((slots.len(), copy.len()), (5_000, 5_000));
-            for slots in [&slots, &copy, &Slots::build((0..5_000).map(|n| (hash(n), at(n))).collect())] {
+            let mut filled = Slots::new(true);
+            filled.fill((0..5_000).map(|n| (hash(n), at(n))).collect());
+            for slots in [&slots, &copy, &filled] {
                 assert!((0..5_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_some()), "round {round}");
+                assert!((0..5_000).all(|n| slots.may_have(hash(n))));
+                let passed = (5_000..9_000).filter(|&n| slots.may_have(hash(n))).count();
+                assert!(passed < 1_000, "{passed} of 4,000");
                 assert!((5_000..9_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_none()));
                 let all: usize = (0..).map_while(|at| slots.segment(at)).map(Iterator::count).sum();
                 assert_eq!(all, 5_000);
@@ -405,7 +282,7 @@ mod tests {
 
     #[test]
     fn slots_of_one_hash_are_all_found() {
-        let mut slots = Slots::new();
+        let mut slots = Slots::new(true);
         for n in 0..700 {
             slots.insert(u64::MAX, Ref::new(n, 5), &mut |_| {});
         }
