@@ -8,7 +8,7 @@ use super::{
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
     publish::Follow,
-    shapes::{Census, Seen, Shape, Shapes},
+    shapes::{Census, Shape, Shapes},
     tree::{self, Side, Tree, Walk},
 };
 use crate::topic::TopicFilter;
@@ -44,7 +44,6 @@ pub(super) enum Step {
     Exact(hashed::Step),
     Shaped(hashed::Step),
     Shapes(Shape),
-    Seen(Seen),
     Wild(tree::Step),
     Literal(hashed::Step),
 }
@@ -56,7 +55,6 @@ impl<V: Value> Follow<Step> for Table<V> {
                 Step::Exact(step) => self.exact.follow(&newest.exact, step),
                 Step::Shaped(step) => self.shaped.follow(&newest.shaped, step),
                 Step::Shapes(shape) => self.shapes.follow(&newest.shapes, shape),
-                Step::Seen(seen) => self.shapes.follow_seen(&newest.shapes, seen),
                 Step::Wild(step) => self.wild.follow(&newest.wild, step),
                 Step::Literal(step) => self.dictionary.literals.follow(&newest.dictionary.literals, step),
             }
@@ -119,12 +117,6 @@ impl<V: Value> Table<V> {
         let (shaped, wild): (Vec<_>, Vec<_>) = wild.into_iter().partition(is_shaped);
         edit_exact(&mut table, &hasher, books, &mut |_| {}, |edit| edit.fill(&exact));
         edit_shaped(&mut table, &hasher, books, &mut |_| {}, |edit| edit.fill(&shaped));
-        for entry in &shaped {
-            let key = hasher.filter(entry.text);
-            if let Some(shape) = Shape::of(&key) {
-                table.shapes.see(shape, &key, &mut |_| {});
-            }
-        }
         for entry in &wild {
             for _ in entry.values {
                 books.uses.take(&mut table.dictionary, &hasher.filter(entry.text), &mut |_| {});
@@ -188,7 +180,6 @@ impl<V: Value> Table<V> {
         touched: Touched<'_>,
     ) -> bool {
         let hasher = self.hasher().clone();
-        self.shapes.see(shape, key, &mut |seen| touched(Step::Seen(seen)));
         edit_shaped(self, &hasher, books, touched, |edit| edit.insert(shape.hash(key), key.text, value))
     }
 
@@ -238,7 +229,7 @@ impl<V: Value> Table<V> {
 
     /// Bytes on the heap: of what each copy has, and of what they share.
     pub(super) fn heap(&self) -> (usize, usize) {
-        let hashed = [self.exact.heap(), self.shaped.heap(), self.dictionary.literals.heap(), self.shapes.heap()];
+        let hashed = [self.exact.heap(), self.shaped.heap(), self.dictionary.literals.heap(), (self.shapes.heap(), 0)];
         let wild = (self.wild.heap(), self.wild.leaves_heap());
         hashed.into_iter().fold(wild, |sum, part| (sum.0 + part.0, sum.1 + part.1))
     }

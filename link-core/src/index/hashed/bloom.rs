@@ -1,6 +1,11 @@
 //! Which hashes there may be.
 
-use super::segment::{Segment, TAG_BITS};
+use wide::i32x8;
+
+use super::{
+    segment::{Segment, TAG_BITS},
+    slots::whole,
+};
 
 /// Which high bits of tags there are in a segment: a Bloom filter of one hash (B. H. Bloom, *Space/time trade-offs in
 /// hash coding with allowable errors*, 1970). Of seven in eight tags that are not there it says so, and it stays in the
@@ -21,7 +26,7 @@ impl Bloom {
     }
 
     #[inline]
-    pub(super) fn may_have(&self, tag: u32) -> bool {
+    fn may_have(&self, tag: u32) -> bool {
         let bit = (tag >> LOW_BITS) as usize;
         self.0[bit / 64 % WORDS] >> (bit % 64) & 1 != 0
     }
@@ -38,5 +43,30 @@ impl Bloom {
             let bit = (tag >> LOW_BITS) as usize;
             self.0[bit / 64 % WORDS] &= !(1 << (bit % 64));
         }
+    }
+}
+
+/// Those of all segments.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct Blooms<'a>(&'a [Bloom]);
+
+impl<'a> Blooms<'a> {
+    pub(super) fn new(all: &'a [Bloom]) -> Self {
+        Self(all)
+    }
+
+    /// Of eight hashes [of sums](super::hash_of_sum): a bit for each of which there may be records.
+    #[inline]
+    pub(in super::super) fn may_have(self, sums: i32x8) -> u8 {
+        let width = self.0.len();
+        let (tags, whole) = (sums & i32x8::splat(i32::MAX), whole(width) as i32);
+        // As `segment` does it.
+        let segments = tags & i32x8::splat(whole);
+        let is_there = segments.simd_lt(i32x8::splat(width as i32));
+        let segments = segments & (is_there | i32x8::splat(whole >> 1));
+        let all = segments.to_array().into_iter().zip(tags.to_array()).enumerate();
+        all.fold(0, |all, (at, (segment, tag))| {
+            all | u8::from(self.0[segment as usize].may_have(tag.cast_unsigned())) << at
+        })
     }
 }

@@ -11,6 +11,7 @@ mod slots;
 #[cfg(test)]
 pub(super) use self::slots::MOST_PAGES;
 pub(super) use self::{
+    bloom::Blooms,
     edit::{Edit, Space},
     lookups::{Lookup, Lookups},
     segment::Home,
@@ -59,7 +60,7 @@ impl<V: Value> Hashed<V> {
     }
 
     /// A table that is mostly asked for hashes that are not there, and tells so at once: see
-    /// [`may_have`](Self::may_have).
+    /// [`blooms`](Self::blooms).
     pub(super) const fn with_blooms() -> Self {
         Self { slots: Slots::new(true), pages: Vec::new(), lists: Vec::new() }
     }
@@ -118,10 +119,10 @@ impl<V: Value> Hashed<V> {
         }
     }
 
-    /// Whether there may be records of a hash, for a table that is not empty and has Bloom filters.
+    /// What tells of most hashes that are not there, for a table that is not empty.
     #[inline]
-    pub(super) fn may_have(&self, hash: u64) -> bool {
-        self.slots.may_have(hash)
+    pub(super) fn blooms(&self) -> Blooms<'_> {
+        self.slots.blooms()
     }
 
     /// Where to look for a hash. The table must not be empty.
@@ -238,6 +239,12 @@ fn follow<T: Clone>(own: &mut Vec<T>, newest: &[T], at: usize) {
     if let Some(new) = newest.get(at) {
         own[at] = new.clone();
     }
+}
+
+/// A hash that is made of a sum of parts that look random, each by itself.
+#[inline]
+pub(super) fn hash_of_sum(sum: u32) -> u64 {
+    u64::from(sum) << (u64::BITS - segment::TAG_BITS)
 }
 
 /// Whether two texts are the same, eight bytes at a time: most are too short for a call to be worth it.

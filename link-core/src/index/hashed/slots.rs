@@ -2,7 +2,7 @@
 
 use super::{
     super::tree::buddy,
-    bloom::Bloom,
+    bloom::{Bloom, Blooms},
     segment::{Home, Segment, TAG_BITS},
     shrink,
 };
@@ -76,9 +76,15 @@ fn tag(hash: u64) -> u32 {
 /// As [`address`](super::super::tree::address), without a branch.
 #[inline]
 fn segment(tag: u32, width: usize) -> usize {
-    let whole = usize::MAX >> (width - 1).leading_zeros().min(63);
+    let whole = whole(width);
     let at = tag as usize & whole;
     at & (if at < width { whole } else { whole >> 1 })
+}
+
+/// The bits of a tag that tell a segment.
+#[inline]
+pub(super) fn whole(width: usize) -> usize {
+    usize::MAX >> (width - 1).leading_zeros().min(63)
 }
 
 impl Slots {
@@ -105,11 +111,10 @@ impl Slots {
         self.len
     }
 
-    /// Whether there may be a record of a hash. There must be some record, and Bloom filters.
+    /// There must be some record.
     #[inline]
-    pub(super) fn may_have(&self, hash: u64) -> bool {
-        let tag = tag(hash);
-        self.blooms[segment(tag, self.blooms.len())].may_have(tag)
+    pub(super) fn blooms(&self) -> Blooms<'_> {
+        Blooms::new(&self.blooms)
     }
 
     /// Where the search for a hash begins. There must be some record.
@@ -260,8 +265,12 @@ mod tests {
             filled.fill((0..5_000).map(|n| (hash(n), at(n))).collect());
             for slots in [&slots, &copy, &filled] {
                 assert!((0..5_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_some()), "round {round}");
-                assert!((0..5_000).all(|n| slots.may_have(hash(n))));
-                let passed = (5_000..9_000).filter(|&n| slots.may_have(hash(n))).count();
+                let may_have = |n: u64| {
+                    let sums = std::array::from_fn(|lane| (hash(n + lane as u64) >> 33) as i32);
+                    slots.blooms().may_have(wide::i32x8::new(sums)).count_ones()
+                };
+                assert!((0..5_000).step_by(8).all(|n| may_have(n) == 8));
+                let passed: u32 = (5_000..9_000).step_by(8).map(may_have).sum();
                 assert!(passed < 1_000, "{passed} of 4,000");
                 assert!((5_000..9_000).all(|n| slots.find(hash(n), |found| found == at(n)).is_none()));
                 let all: usize = (0..).map_while(|at| slots.segment(at)).map(Iterator::count).sum();

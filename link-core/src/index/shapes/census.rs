@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Shapes,
-    group::{Group, MOST},
-    shape::Shape,
-};
+use super::{Shapes, group::MOST, shape::Shape};
 use crate::index::key::INDEXED;
 
 /// How many pairs there are of each shape. Only the writer needs it.
@@ -42,7 +38,6 @@ impl Census {
                 shapes.group_mut(shape).add(shape);
             }
         }
-        shapes.closed.iter_mut().chain([&mut shapes.open]).for_each(Group::reset);
     }
 
     /// Counts a pair that comes. Whether its shape is looked up by hash from now on, and was not.
@@ -87,7 +82,7 @@ impl Census {
     }
 
     fn is_worth(&self, shapes: &Shapes, shape: Shape) -> bool {
-        let (pairs, others) = (self.pairs(shape), shapes.group(shape).lives.len());
+        let (pairs, others) = (self.pairs(shape), shapes.group(shape).shapes().len());
         let length = self.lengths[usize::from(shape.open)][usize::from(shape.levels)];
         others < MOST && pairs >= others.clamp(1, WORTH) && (length.shapes <= FEW || pairs > length.pairs / FEW)
     }

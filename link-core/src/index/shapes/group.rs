@@ -1,8 +1,10 @@
 //! Shapes that a topic is asked for together.
 
-use super::shape::{PLACES, Shape, Sums, finish};
+use wide::i32x8;
+
+use super::shape::{Parts, Shape};
 use crate::index::{
-    cell::Arc,
+    hashed::{Blooms, hash_of_sum},
     key::{INDEXED, Key},
 };
 
@@ -12,150 +14,101 @@ pub(super) const MOST: usize = u64::BITS as usize;
 /// Shapes that a topic is asked for together, each with a bit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {
-    pub(super) lives: Vec<Live>,
+    shapes: Vec<Shape>,
+    eights: Vec<Eight>,
     /// Of a topic of so many levels: the shapes that are no longer.
     fitting: [u64; INDEXED + 1],
     /// Those that begin with a wildcard.
     unreserved: u64,
-    /// For each level and some bits of the hash of a literal: the shapes of which some filter has such a literal there,
-    /// and those that have none there. All others need no lookup. What was there once is not forgotten. Shared by the
-    /// copies of the table. There is nothing as long as there are few shapes.
-    pub(super) seen: Vec<Arc<[u64; BUCKETS]>>,
 }
 
-const BUCKETS: usize = 64;
-/// So many shapes are looked up without asking whether it is of use.
-const SEVERAL: usize = 4;
+/// Eight shapes, whose hashes are computed together.
+#[derive(Debug, Clone, Copy)]
+struct Eight {
+    /// For each level: all bits, or none, of the shapes that have a literal there.
+    literal: [[i32; WIDTH]; INDEXED],
+    salts: [i32; WIDTH],
+}
+
+const WIDTH: usize = 8;
 /// Of no shapes.
 pub(super) const NO_SHAPES: &Group =
-    &Group { lives: Vec::new(), fitting: [0; INDEXED + 1], unreserved: 0, seen: Vec::new() };
+    &Group { shapes: Vec::new(), eights: Vec::new(), fitting: [0; INDEXED + 1], unreserved: 0 };
 
-#[inline]
-fn bucket(hash: u64) -> usize {
-    (hash >> 58) as usize
-}
-
-/// A shape, prepared for topics.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Live {
-    pub(super) shape: Shape,
-    /// The first two levels that are `+`, or one that never is there.
-    first: [u8; 2],
-    /// The other ones.
-    others: u16,
-    salt: u64,
-}
-
-impl Live {
-    fn new(shape: Shape) -> Self {
-        let mut others = shape.plus;
-        let first = [(); 2].map(|()| {
-            let level = others.trailing_zeros().min(INDEXED as u32);
-            others &= others.wrapping_sub(1);
-            level as u8
-        });
-        Self { shape, first, others, salt: shape.salt() }
-    }
-
-    /// The hash of the filter of this shape that matches the topic.
-    #[inline]
-    pub(super) fn hash(&self, sums: &Sums) -> u64 {
-        let [first, second] = self.first.map(|level| sums.parts[usize::from(level) % PLACES]);
-        let mut sum = sums.sums[usize::from(self.shape.levels) % PLACES].wrapping_sub(first).wrapping_sub(second);
-        let mut others = self.others;
-        while others != 0 {
-            sum = sum.wrapping_sub(sums.parts[others.trailing_zeros() as usize]);
-            others &= others - 1;
+impl Eight {
+    fn new(shapes: &[Shape]) -> Self {
+        let lane = |of: &dyn Fn(Shape) -> i32| std::array::from_fn(|at| shapes.get(at).map_or(0, |&shape| of(shape)));
+        Self {
+            literal: std::array::from_fn(|level| lane(&|shape| -i32::from(shape.is_literal(level)))),
+            salts: lane(&|shape| shape.salt().cast_signed()),
         }
-        finish(sum, self.salt)
     }
-}
 
-/// A level of [`Group::seen`] that was touched.
-#[derive(Debug, Clone, Copy)]
-pub(in super::super) struct Seen {
-    pub(super) shape: Shape,
-    pub(super) level: u8,
+    /// What the hash of each of these shapes is made of: see [`Shape::hash`].
+    #[inline]
+    fn sums(&self, parts: &Parts, levels: usize) -> i32x8 {
+        let all = self.literal.iter().zip(parts.iter()).take(levels);
+        all.fold(i32x8::new(self.salts), |sums, (literal, part)| sums + (i32x8::splat(part) & i32x8::new(*literal)))
+    }
 }
 
 impl Group {
+    pub(super) fn shapes(&self) -> &[Shape] {
+        &self.shapes
+    }
+
     pub(super) fn number(&self, shape: Shape) -> Option<usize> {
-        self.lives.iter().position(|live| live.shape == shape)
+        self.shapes.iter().position(|&other| other == shape)
     }
 
     pub(super) fn add(&mut self, shape: Shape) {
-        self.lives.push(Live::new(shape));
-        self.sort_out();
-        if self.lives.len() < SEVERAL {
-            return;
-        }
-        // Of those that were looked up in any case it is not known what they have.
-        let levels = self.lives.iter().map(|live| live.shape.levels.into()).max().unwrap_or(0);
-        self.seen.resize_with(self.seen.len().max(levels), || Arc::new([u64::MAX; BUCKETS]));
-        let bit = 1 << (self.lives.len() - 1);
-        for (level, seen) in self.seen.iter_mut().enumerate() {
-            let is_literal = shape.is_literal(level);
-            Arc::make_mut(seen).iter_mut().for_each(|seen| *seen = if is_literal { *seen & !bit } else { *seen | bit });
-        }
-    }
-
-    /// Begins to note literals anew, before there are filters.
-    pub(super) fn reset(&mut self) {
-        for (level, seen) in self.seen.iter_mut().enumerate() {
-            let literal = (0..).zip(&self.lives).filter(|(_, live)| live.shape.is_literal(level));
-            *seen = Arc::new([!literal.map(|(number, _)| 1 << number).sum::<u64>(); BUCKETS]);
-        }
+        self.shapes.push(shape);
+        self.prepare();
     }
 
     pub(super) fn remove(&mut self, number: usize) {
-        self.lives.swap_remove(number);
-        self.sort_out();
-        if self.lives.len() < SEVERAL {
-            self.seen = Vec::new();
+        self.shapes.swap_remove(number);
+        if self.shapes.len() < self.shapes.capacity() / 4 {
+            self.shapes.shrink_to(self.shapes.len() * 2);
         }
-        // The last one has its number now.
-        let last = self.lives.len();
-        for seen in self.seen.iter_mut().flat_map(|seen| Arc::make_mut(seen).iter_mut()) {
-            *seen = *seen & !(1 << number) | (*seen >> last & 1) << number | 1 << last;
-        }
-        if self.lives.len() < self.lives.capacity() / 4 {
-            self.lives.shrink_to(self.lives.len() * 2);
-        }
+        self.prepare();
     }
 
-    /// Notes which shapes are for which topics.
-    fn sort_out(&mut self) {
+    /// Notes what is to be known of each shape.
+    fn prepare(&mut self) {
         let all = |is: &dyn Fn(Shape) -> bool| {
-            (0..).zip(&self.lives).filter(|(_, live)| is(live.shape)).map(|(number, _)| 1 << number).sum()
+            (0..).zip(&self.shapes).filter(|&(_, &shape)| is(shape)).map(|(number, _)| 1 << number).sum()
         };
-        self.unreserved = all(&|shape| shape.begins_with_wildcard());
+        self.unreserved = all(&Shape::begins_with_wildcard);
         self.fitting = std::array::from_fn(|levels| all(&|shape| usize::from(shape.levels) <= levels));
+        self.eights = self.shapes.chunks(WIDTH).map(Eight::new).collect();
     }
 
-    /// Notes the literals of a filter.
-    pub(super) fn see(&mut self, shape: Shape, key: &Key<'_>, noted: &mut dyn FnMut(Seen)) {
-        let Some(number) = self.number(shape) else { return };
-        for (level, seen) in self.seen.iter_mut().enumerate() {
-            let Some(hash) = key.literal(level).filter(|_| shape.is_literal(level)) else { continue };
-            if seen[bucket(hash)] >> number & 1 == 0 {
-                Arc::make_mut(seen)[bucket(hash)] |= 1 << number;
-                noted(Seen { shape, level: level as u8 });
-            }
+    /// Calls `found` with the number of each shape that may have a filter for a topic, and the hash of that filter.
+    #[inline]
+    pub(super) fn look_up(&self, filters: Blooms<'_>, key: &Key<'_>, parts: &Parts, mut found: impl FnMut(u8, u64)) {
+        let levels = key.indexed();
+        let mut sums = [[0; WIDTH]; MOST / WIDTH];
+        let mut may_have = 0;
+        // No branch depends on whether there is a filter: nobody could guess it.
+        for (number, (eight, sums)) in self.eights.iter().zip(&mut sums).enumerate() {
+            let eight = eight.sums(parts, levels);
+            *sums = eight.to_array();
+            may_have |= u64::from(filters.may_have(eight)) << (number * WIDTH);
+        }
+        may_have &= self.fitting[levels];
+        if key.is_reserved() {
+            may_have &= !self.unreserved;
+        }
+        while may_have != 0 {
+            let number = may_have.trailing_zeros();
+            may_have &= may_have - 1;
+            found(number as u8, hash_of_sum(sums.as_flattened()[number as usize].cast_unsigned()));
         }
     }
 
-    /// The shapes that may have a filter for a topic.
-    #[inline]
-    pub(super) fn alive(&self, key: &Key<'_>) -> u64 {
-        let fitting = self.fitting[key.indexed()];
-        let fitting = if key.is_reserved() { fitting & !self.unreserved } else { fitting };
-        let levels = self.seen.iter().enumerate().take(key.indexed());
-        levels.fold(fitting, |alive, (level, seen)| alive & seen[bucket(key.hash(level))])
-    }
-
-    /// Bytes on the heap: of what each copy has, and of what they share.
-    pub(super) fn heap(&self) -> (usize, usize) {
-        let lists = self.seen.capacity() * size_of::<usize>() + self.lives.capacity() * size_of::<Live>();
-        (lists, self.seen.len() * (size_of::<[u64; BUCKETS]>() + 2 * size_of::<usize>()))
+    /// Bytes on the heap.
+    pub(super) fn heap(&self) -> usize {
+        self.shapes.capacity() * size_of::<Shape>() + self.eights.capacity() * size_of::<Eight>()
     }
 }

@@ -1,7 +1,7 @@
 //! Where a filter has wildcards.
 
 use crate::index::{
-    hashed::same,
+    hashed::{hash_of_sum, same},
     key::{INDEXED, Key},
 };
 
@@ -25,9 +25,12 @@ impl Shape {
         Some(Self { levels, open: key.open, plus })
     }
 
-    /// The hash of a filter of this shape.
+    /// The hash of a filter of this shape, or of the one that matches a topic: the sum of its literals, each of which
+    /// looks random, as the seed is secret, and of something for the shape.
     pub(in super::super) fn hash(self, key: &Key<'_>) -> u64 {
-        finish(Sums::of(key).sums[usize::from(self.levels)], self.salt())
+        let parts = Parts::of(key);
+        let literals = parts.0.iter().enumerate().filter(|&(level, _)| self.is_literal(level));
+        hash_of_sum(literals.fold(self.salt(), |sum, (_, part)| sum.wrapping_add(*part)))
     }
 
     /// Whether its filters have a literal in a level.
@@ -36,9 +39,9 @@ impl Shape {
     }
 
     /// What stands for the shape in the hash of its filters.
-    pub(super) fn salt(self) -> u64 {
+    pub(super) fn salt(self) -> u32 {
         let number = u64::from(self.plus) << 8 | u64::from(self.levels) << 1 | u64::from(self.open);
-        (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ((number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
     }
 
     /// Whether a wildcard in the first level keeps it from topics that begin with `$`.
@@ -79,33 +82,22 @@ impl Shape {
     }
 }
 
-/// Sums of the hashes of the levels, each at its place.
-pub(super) struct Sums {
-    /// Of a level; 0 for `+`, and where there is none.
-    pub(super) parts: [u64; PLACES],
-    /// Of so many levels.
-    pub(super) sums: [u64; PLACES],
-}
+/// What each level adds to the hash of a filter; nothing for `+`, and where there is none.
+pub(super) struct Parts([u32; INDEXED]);
 
-/// More than there are levels, so that a number of five bits is a place.
-pub(super) const PLACES: usize = 32;
-
-impl Sums {
+impl Parts {
     #[inline]
     pub(super) fn of(key: &Key<'_>) -> Self {
-        let mut sums = Self { parts: [0; PLACES], sums: [0; PLACES] };
-        let mut sum = 0_u64;
-        for level in 0..key.indexed() {
-            let part = key.hash(level).rotate_left(level as u32 * 3);
-            sum = sum.wrapping_add(part);
-            sums.parts[level] = part;
-            sums.sums[level + 1] = sum;
+        let mut parts = [0; INDEXED];
+        for (level, part) in parts.iter_mut().enumerate().take(key.indexed()) {
+            // The same text adds something else in each level.
+            *part = (key.hash(level).rotate_left(level as u32 * 3) >> 32) as u32;
         }
-        sums
+        Self(parts)
     }
-}
 
-#[inline]
-pub(super) fn finish(sum: u64, salt: u64) -> u64 {
-    (sum ^ salt).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = i32> {
+        self.0.iter().map(|part| part.cast_signed())
+    }
 }
