@@ -37,6 +37,7 @@ impl<'a, N: Copy, const MOST: usize> Lookups<'a, N, MOST> {
     /// Adds a lookup. There must be room.
     #[inline]
     pub(in super::super) fn push(&mut self, name: N, home: Home<'a>) {
+        home.prefetch();
         self.0.push(Lookup { name, home, places: 0 });
     }
 
@@ -47,7 +48,6 @@ impl<'a, N: Copy, const MOST: usize> Lookups<'a, N, MOST> {
     /// Reads the lines of all, for nothing but to have them near.
     #[inline]
     pub(in super::super) fn near(&self) {
-        std::hint::black_box(self.0.iter().fold(0, |near, lookup| near ^ lookup.home.near()));
     }
 
     /// Drops those for which there is nothing.
@@ -67,7 +67,7 @@ impl<'a, N: Copy, const MOST: usize> Lookups<'a, N, MOST> {
     /// Reads the records of all, for nothing but to have them near.
     #[inline]
     pub(in super::super) fn touch<V: Value>(&self, table: &Hashed<V>) {
-        std::hint::black_box(self.0.iter().fold(0, |near, lookup| near ^ table.near(&lookup.home, lookup.places)));
+        self.0.iter().for_each(|lookup| table.near(&lookup.home, lookup.places));
     }
 
     /// Those that may have a record.

@@ -127,10 +127,11 @@ impl<V: Value> Page<V> {
 
     /// Reads where a record begins and where most end, for nothing but to have it near.
     #[inline]
-    pub(super) fn touch(&self, unit: usize) -> u8 {
+    pub(super) fn touch(&self, unit: usize) {
         let bytes = self.0.as_bytes();
         let last = bytes.len() - 1;
-        bytes[(unit * UNIT).min(last)] ^ bytes[(unit * UNIT + 40).min(last)]
+        super::prefetch(&bytes[(unit * UNIT).min(last)]);
+        super::prefetch(&bytes[(unit * UNIT + 40).min(last)]);
     }
 
     /// All records, with their places.

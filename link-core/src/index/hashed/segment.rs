@@ -39,8 +39,8 @@ impl<'a> Home<'a> {
 
     /// Reads it, for nothing but to have it near.
     #[inline]
-    pub(super) fn near(&self) -> u32 {
-        self.line.tags[0]
+    pub(super) fn prefetch(&self) {
+        super::prefetch(self.line)
     }
 
     /// Whether the line tells all: if not, it is full, and all of it is before the tag.
