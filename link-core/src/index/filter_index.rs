@@ -81,8 +81,8 @@ impl<V: Value> FilterIndex<V> {
     ///
     /// Leaves that only snapshots and readers still hold don't count.
     pub fn memory_usage(&self) -> usize {
-        let (nodes, leaves) = self.table().heap();
-        nodes * self.copies.count() + leaves + self.copies.heap() + self.books.heap()
+        let own: usize = self.copies.all().map(|copy| copy.heap().0).sum();
+        own + self.table().heap().1 + self.copies.heap() + self.books.heap()
     }
 
     /// Shows all changes since the last time to the readers, at once. Then the other copy of the nodes follows, which

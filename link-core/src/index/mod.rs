@@ -104,6 +104,7 @@ mod hashed;
 mod key;
 mod leaf;
 mod matches;
+mod prefetch;
 mod publish;
 mod scan;
 mod search;

@@ -66,9 +66,9 @@ impl<T, S> TwoCopies<T, S> {
         !self.pending.is_empty()
     }
 
-    /// Number of copies.
-    pub(super) fn count(&self) -> usize {
-        1 + usize::from(self.front.is_some())
+    /// One copy or two.
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        std::iter::once(&*self.back).chain(self.front.as_ref().map(|front| &*front.copy))
     }
 
     /// Bytes on the heap of the lists of changes.

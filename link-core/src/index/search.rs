@@ -87,9 +87,7 @@ impl<V: Value> Table<V> {
                 lookups.push(number, self.exact.home(self.hasher().text(topic.as_ref())));
             }
         }
-        lookups.near();
-        lookups.find();
-        lookups.touch(&self.exact);
+        lookups.find(&self.exact);
         let mut lookups = lookups.iter().peekable();
         for (number, topic) in topics.iter().enumerate() {
             if let Some(lookup) = lookups.next_if(|lookup| lookup.name == number) {
@@ -142,12 +140,8 @@ impl<'a, V: Value, const TOPICS: usize, const SHAPES: usize> Round<'a, V, TOPICS
     /// Gives the values of all filters that match the topics, and begins anew.
     #[inline]
     fn finish(&mut self, sink: &mut impl Sink<V>) {
-        self.exact.near();
-        self.shaped.near();
-        self.exact.find();
-        self.shaped.find();
-        self.exact.touch(&self.table.exact);
-        self.shaped.touch(&self.table.shaped);
+        self.exact.find(&self.table.exact);
+        self.shaped.find(&self.table.shaped);
         self.check(sink);
         self.exact.clear();
         self.shaped.clear();

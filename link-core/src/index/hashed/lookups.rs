@@ -8,7 +8,8 @@ use crate::index::leaf::Value;
 /// Lookups that wait for memory together: the processor does so for all of them at once.
 ///
 /// ```text
-/// push, push, ...  ──▶  find: the lines of all, then which have the tag  ──▶  touch: their records  ──▶  iter
+/// push, push, ...            find                                  iter
+/// line of each is fetched    which have the tag, and their records   those
 /// ```
 #[derive(Debug)]
 pub(in super::super) struct Lookups<'a, N, const MOST: usize>(ArrayVec<Lookup<'a, N>, MOST>);
@@ -34,7 +35,7 @@ impl<'a, N: Copy, const MOST: usize> Lookups<'a, N, MOST> {
         self.0.remaining_capacity() >= lookups
     }
 
-    /// Adds a lookup. There must be room.
+    /// Adds a lookup, and fetches its line. There must be room.
     #[inline]
     pub(in super::super) fn push(&mut self, name: N, home: Home<'a>) {
         home.prefetch();
@@ -45,14 +46,9 @@ impl<'a, N: Copy, const MOST: usize> Lookups<'a, N, MOST> {
         self.0.clear();
     }
 
-    /// Reads the lines of all, for nothing but to have them near.
+    /// Drops those for which there is nothing, and fetches the records of the others.
     #[inline]
-    pub(in super::super) fn near(&self) {
-    }
-
-    /// Drops those for which there is nothing.
-    #[inline]
-    pub(in super::super) fn find(&mut self) {
+    pub(in super::super) fn find<V: Value>(&mut self, table: &Hashed<V>) {
         let mut found = 0;
         // No branch depends on whether there is a record: nobody could guess it.
         for at in 0..self.0.len() {
@@ -62,12 +58,7 @@ impl<'a, N: Copy, const MOST: usize> Lookups<'a, N, MOST> {
             found += usize::from(places != 0);
         }
         self.0.truncate(found);
-    }
-
-    /// Reads the records of all, for nothing but to have them near.
-    #[inline]
-    pub(in super::super) fn touch<V: Value>(&self, table: &Hashed<V>) {
-        self.0.iter().for_each(|lookup| table.near(&lookup.home, lookup.places));
+        self.0.iter().for_each(|lookup| table.prefetch(&lookup.home, lookup.places));
     }
 
     /// Those that may have a record.

@@ -131,11 +131,11 @@ impl<V: Value> Hashed<V> {
         self.slots.home(hash)
     }
 
-    /// Reads the record of a candidate here and there, for nothing but to have it near.
+    /// Fetches the record of a candidate.
     #[inline]
-    pub(super) fn near(&self, home: &Home<'_>, same: u8) {
+    pub(super) fn prefetch(&self, home: &Home<'_>, same: u8) {
         let at = home.record(same);
-        self.pages[at.page()].touch(at.unit())
+        self.pages[at.page()].prefetch(at.unit());
     }
 
     /// Calls `found` with the values of that record of a candidate's hash whose text passes, until it says `false`.
@@ -259,10 +259,4 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     };
     let whole = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
     whole.fold(word(a_last) ^ word(b_last), |different, (a, b)| different | (word(a) ^ word(b))) == 0
-}
-
-#[allow(unsafe_code)]
-#[inline(always)]
-pub(super) fn prefetch<T>(of: &T) {
-    unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(std::ptr::from_ref(of).cast()) }
 }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::super::{cell::Arc, leaf::Value};
+use super::super::{cell::Arc, leaf::Value, prefetch::prefetch};
 
 /// Records begin at a multiple of that, or of the alignment of a value.
 pub(super) const UNIT: usize = 4;
@@ -31,6 +31,8 @@ impl<V> Clone for Page<V> {
     }
 }
 
+/// Bytes that most records have.
+const USUAL: usize = 40;
 /// In place of the number of values.
 const LISTED: u16 = u16::MAX;
 
@@ -125,13 +127,15 @@ impl<V: Value> Page<V> {
         Record::new(&self.0.as_bytes()[unit * UNIT..])
     }
 
-    /// Reads where a record begins and where most end, for nothing but to have it near.
+    /// Fetches the lines in which a record begins and most end.
     #[inline]
-    pub(super) fn touch(&self, unit: usize) {
+    pub(super) fn prefetch(&self, unit: usize) {
         let bytes = self.0.as_bytes();
-        let last = bytes.len() - 1;
-        super::prefetch(&bytes[(unit * UNIT).min(last)]);
-        super::prefetch(&bytes[(unit * UNIT + 40).min(last)]);
+        for at in [unit * UNIT, unit * UNIT + USUAL] {
+            if let Some(byte) = bytes.get(at) {
+                prefetch(byte);
+            }
+        }
     }
 
     /// All records, with their places.

@@ -2,7 +2,10 @@
 
 use wide::i32x8;
 
-use super::{super::cell::Arc, slots::Ref};
+use super::{
+    super::{cell::Arc, prefetch::prefetch},
+    slots::Ref,
+};
 
 /// A part of the table: the tags that have some low bits.
 #[derive(Debug, Clone)]
@@ -37,10 +40,10 @@ impl<'a> Home<'a> {
         self.tag
     }
 
-    /// Reads it, for nothing but to have it near.
+    /// Fetches the line.
     #[inline]
     pub(super) fn prefetch(&self) {
-        super::prefetch(self.line)
+        prefetch(self.line);
     }
 
     /// Whether the line tells all: if not, it is full, and all of it is before the tag.
