@@ -223,10 +223,18 @@ fn text<V: Value>(record: Record<'_, V>) -> &str {
 /// Bytes of the counters before what is shared.
 const COUNTERS: usize = 2 * size_of::<usize>();
 
-/// Gives back what is not used, if that is most of it.
+/// Adds one, and takes memory for a few more at most: what is large is not kept for nothing.
+fn push<T>(list: &mut Vec<T>, value: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(list.len() / 16 + 1);
+    }
+    list.push(value);
+}
+
+/// Gives back what is not used, if that is a quarter or more.
 fn shrink<T>(list: &mut Vec<T>) {
-    if list.len() < list.capacity() / 4 {
-        list.shrink_to(list.len() * 2);
+    if list.len() < list.capacity() - list.capacity() / 4 {
+        list.shrink_to(list.len() + list.len() / 8);
     }
 }
 
@@ -234,7 +242,7 @@ fn follow<T: Clone>(own: &mut Vec<T>, newest: &[T], at: usize) {
     own.truncate(newest.len());
     shrink(own);
     while own.len() < newest.len() {
-        own.push(newest[own.len()].clone());
+        push(own, newest[own.len()].clone());
     }
     if let Some(new) = newest.get(at) {
         own[at] = new.clone();

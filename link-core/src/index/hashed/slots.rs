@@ -225,9 +225,9 @@ impl Slots {
 
     fn push(&mut self, segment: Segment) {
         if self.has_blooms {
-            self.blooms.push(Bloom::of(&segment));
+            super::push(&mut self.blooms, Bloom::of(&segment));
         }
-        self.segments.push(segment);
+        super::push(&mut self.segments, segment);
     }
 
     /// Makes what was touched as it is in `newest`.

@@ -15,42 +15,21 @@ pub(super) const MOST: usize = u64::BITS as usize;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {
     shapes: Vec<Shape>,
-    eights: Vec<Eight>,
+    /// Of eight shapes after the other, whose hashes are computed together: what is added for each shape, and then for
+    /// each level all bits, or none, of the shapes that have a literal there.
+    lanes: Vec<[i32; WIDTH]>,
+    /// Levels of the longest shape.
+    levels: usize,
     /// Of a topic of so many levels: the shapes that are no longer.
     fitting: [u64; INDEXED + 1],
     /// Those that begin with a wildcard.
     unreserved: u64,
 }
 
-/// Eight shapes, whose hashes are computed together.
-#[derive(Debug, Clone, Copy)]
-struct Eight {
-    /// For each level: all bits, or none, of the shapes that have a literal there.
-    literal: [[i32; WIDTH]; INDEXED],
-    salts: [i32; WIDTH],
-}
-
 const WIDTH: usize = 8;
 /// Of no shapes.
 pub(super) const NO_SHAPES: &Group =
-    &Group { shapes: Vec::new(), eights: Vec::new(), fitting: [0; INDEXED + 1], unreserved: 0 };
-
-impl Eight {
-    fn new(shapes: &[Shape]) -> Self {
-        let lane = |of: &dyn Fn(Shape) -> i32| std::array::from_fn(|at| shapes.get(at).map_or(0, |&shape| of(shape)));
-        Self {
-            literal: std::array::from_fn(|level| lane(&|shape| -i32::from(shape.is_literal(level)))),
-            salts: lane(&|shape| shape.salt().cast_signed()),
-        }
-    }
-
-    /// What the hash of each of these shapes is made of: see [`Shape::hash`].
-    #[inline]
-    fn sums(&self, parts: &Parts, levels: usize) -> i32x8 {
-        let all = self.literal.iter().zip(parts.iter()).take(levels);
-        all.fold(i32x8::new(self.salts), |sums, (literal, part)| sums + (i32x8::splat(part) & i32x8::new(*literal)))
-    }
-}
+    &Group { shapes: Vec::new(), lanes: Vec::new(), levels: 0, fitting: [0; INDEXED + 1], unreserved: 0 };
 
 impl Group {
     pub(super) fn shapes(&self) -> &[Shape] {
@@ -81,7 +60,8 @@ impl Group {
         };
         self.unreserved = all(&Shape::begins_with_wildcard);
         self.fitting = std::array::from_fn(|levels| all(&|shape| usize::from(shape.levels) <= levels));
-        self.eights = self.shapes.chunks(WIDTH).map(Eight::new).collect();
+        self.levels = self.shapes.iter().map(|shape| shape.levels.into()).max().unwrap_or(0);
+        self.lanes = self.shapes.chunks(WIDTH).flat_map(|shapes| lanes(shapes, self.levels)).collect();
     }
 
     /// Calls `found` with the number of each shape that may have a filter for a topic, and the hash of that filter.
@@ -91,10 +71,13 @@ impl Group {
         let mut sums = [[0; WIDTH]; MOST / WIDTH];
         let mut may_have = 0;
         // No branch depends on whether there is a filter: nobody could guess it.
-        for (number, (eight, sums)) in self.eights.iter().zip(&mut sums).enumerate() {
-            let eight = eight.sums(parts, levels);
-            *sums = eight.to_array();
-            may_have |= u64::from(filters.may_have(eight)) << (number * WIDTH);
+        for (number, (lanes, sums)) in self.lanes.chunks_exact(self.levels + 1).zip(&mut sums).enumerate() {
+            let [salts, literal @ ..] = lanes else { continue };
+            let all = literal.iter().zip(parts.iter());
+            let all = all
+                .fold(i32x8::new(*salts), |sums, (literal, part)| sums + (i32x8::splat(part) & i32x8::new(*literal)));
+            *sums = all.to_array();
+            may_have |= u64::from(filters.may_have(all)) << (number * WIDTH);
         }
         may_have &= self.fitting[levels];
         if key.is_reserved() {
@@ -109,6 +92,13 @@ impl Group {
 
     /// Bytes on the heap.
     pub(super) fn heap(&self) -> usize {
-        self.shapes.capacity() * size_of::<Shape>() + self.eights.capacity() * size_of::<Eight>()
+        self.shapes.capacity() * size_of::<Shape>() + self.lanes.capacity() * size_of::<[i32; WIDTH]>()
     }
+}
+
+/// See [`Group::lanes`].
+fn lanes(shapes: &[Shape], levels: usize) -> impl Iterator<Item = [i32; WIDTH]> {
+    let lanes = |of: &dyn Fn(Shape) -> i32| std::array::from_fn(|at| shapes.get(at).map_or(0, |&shape| of(shape)));
+    let literal = (0..levels).map(move |level| lanes(&|shape| -i32::from(shape.is_literal(level))));
+    std::iter::once(lanes(&|shape| shape.salt().cast_signed())).chain(literal)
 }
