@@ -25,10 +25,11 @@
 //!
 //! # Follow a publish
 //!
-//! [`Reader::matches_into`] loads the front copy. `Table::search` hashes the topic, and `Hashed::search` finds its record:
-//! a slot, then a text to compare and values. If there are wildcards, the topic becomes a `Key` (its levels hashed, once);
-//! `Shapes::search` makes one hash of it for each shape and looks all of them up side by side; `Tree::search` leads to
-//! the blocks, where `Block::search` is an AND of one row for each level. The values that are found are in [`Matches`].
+//! [`Reader::matches_into`] loads the front copy. Without wildcards in it, `Hashed::search` finds the record of the topic:
+//! a slot, then a text to compare and values. Else a `Round` is made (`search`): the topic becomes a `Key`, its levels
+//! hashed, once; `Shapes::look_up` makes one hash of it for each shape; `Lookups` looks all of them up side by side, that
+//! of the whole topic among them; `Tree::search` leads to the blocks, where `Block::search` is an AND of one row for each
+//! level. The values that are found are in [`Matches`].
 //!
 //! # Follow a subscription
 //!
@@ -43,10 +44,11 @@
 //! |---|---|
 //! | `filter_index` | the public ends: [`FilterIndex`], [`Reader`], [`Snapshot`], [`Cursor`], [`Pairs`] |
 //! | `matches` | [`Matches`], a buffer for what is found |
-//! | `table` | one copy of everything, and every question to it |
+//! | `table` | one copy of everything, and how it changes |
+//! | `search` | which filters match: all of a table is asked side by side |
 //! | `key` | a topic or a filter, taken apart and hashed once |
-//! | `hashed` | texts with values, found by hash; `slots`: where a record is, `records`: pages of them, `lists`: many values, `edit`: how it changes |
-//! | `shapes` | filters told apart by where their wildcards are |
+//! | `hashed` | texts with values, found by hash; `slots`: where a record is, `segment`: a part of those, `bloom`: what is not there, `records`: pages of them, `lists`: many values, `lookups`: many at once, `edit`: how it changes |
+//! | `shapes` | filters told apart by where their wildcards are; `shape`: one, `group`: those that a topic is asked for together, `census`: which are worth it |
 //! | `tree` | the nodes above the blocks: which of them can hold what is looked for |
 //! | `grow` | how the tree changes: blocks are split and merged |
 //! | `leaf` | what the tree knows of a block; [`Value`] |
@@ -55,6 +57,7 @@
 //! | `scan` | the filters that cover a given one, are covered by it or intersect it |
 //! | `publish` | two copies, one writer, readers that never wait |
 //! | `cell` | what publication is made of |
+//! | `prefetch` | memory that is needed soon |
 //!
 //! # Invariants
 //!

@@ -26,7 +26,10 @@ impl<V: Value> Table<V> {
     pub(super) fn is_match(&self, topic: &str) -> bool {
         // Most publishes find their subscribers, if they have any, without a wildcard.
         let mut first = First(false);
-        self.exact.search(self.hasher().text(topic), topic.as_bytes(), &mut |_| first.values(&[] as &[V]));
+        self.exact.search(self.hasher().text(topic), topic.as_bytes(), &mut |_| {
+            first.0 = true;
+            false
+        });
         if !first.0 && self.has_wildcards() {
             self.search_wildcards(topic, &mut first);
         }

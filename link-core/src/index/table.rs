@@ -1,4 +1,4 @@
-//! One copy of everything, and every question to it.
+//! One copy of everything, and how it changes.
 
 use super::{
     block::Block,
