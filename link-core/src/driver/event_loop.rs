@@ -27,6 +27,9 @@ use crate::{
 /// Inputs handled before the outputs are drained: enough to batch, few enough to stay prompt.
 const INPUTS_A_ROUND: usize = 256;
 
+/// How long links wait for the host to list its subscriptions at the start.
+const FIRST_REPORT: Duration = Duration::from_secs(5);
+
 /// What a handle asks of the loop.
 pub(super) enum Command {
     Create(Box<LinkConfig>, oneshot::Sender<Result<(), LinkError>>),
@@ -55,6 +58,11 @@ pub(super) struct EventLoop {
 
 impl EventLoop {
     pub(super) async fn run(self) {
+        // A peer that connects before the sessions that clients left behind are known would not send what they want.
+        let first = timeout(FIRST_REPORT, report(&*self.host, &self.shared)).await;
+        if first.is_err() {
+            tracing::warn!("the host has not listed its subscriptions in {FIRST_REPORT:?}: links start without them");
+        }
         let (inputs, input_queue) = mpsc::channel(4096);
         let (events, event_queue) = mpsc::channel(64);
         let mut tasks = JoinSet::new();
@@ -69,7 +77,7 @@ impl EventLoop {
                 }
             });
         }
-        tasks.spawn(reconcile(self.host.clone(), self.shared.clone(), self.reconcile_every));
+        tasks.spawn(reconcile(self.host.clone(), self.shared.clone(), first.is_ok(), self.reconcile_every));
         let Self { node, host, transports, shared, commands, .. } = self;
         let mut running = Running {
             node,
@@ -93,17 +101,21 @@ impl EventLoop {
     }
 }
 
-/// Compares the host's subscriptions with what the linker knows, at the start and from time to time.
-async fn reconcile(host: Arc<dyn Host>, shared: Arc<Shared>, every: Option<Duration>) {
-    loop {
-        let before = shared.moment();
-        if let Some(subscriptions) = host.subscriptions().await {
-            shared.reconcile(before, subscriptions);
-        }
-        match every {
-            Some(every) => tokio::time::sleep(every).await,
-            None => return,
-        }
+/// Compares the host's subscriptions with what the linker knows, from time to time.
+async fn reconcile(host: Arc<dyn Host>, shared: Arc<Shared>, reported: bool, every: Option<Duration>) {
+    if !reported {
+        report(&*host, &shared).await;
+    }
+    while let Some(every) = every {
+        tokio::time::sleep(every).await;
+        report(&*host, &shared).await;
+    }
+}
+
+async fn report(host: &dyn Host, shared: &Shared) {
+    let before = shared.moment();
+    if let Some(subscriptions) = host.subscriptions().await {
+        shared.reconcile(before, subscriptions);
     }
 }
 

@@ -86,6 +86,10 @@ impl LinkerBuilder {
 
     /// Starts the event loop on the current tokio runtime.
     ///
+    /// Links connect when the host has listed its [`subscriptions`](Host::subscriptions), so that a peer hears of the
+    /// sessions that outlived a restart before it is live; after 5 s they connect without. Calls that wait for an answer
+    /// wait for that too.
+    ///
     /// # Errors
     /// With a [`StartError`] nothing has been started.
     pub fn start(self, host: Arc<dyn Host>) -> Result<Linker, StartError> {
