@@ -518,6 +518,19 @@ fn crossing_dials_leave_the_connection_of_the_smaller_name() {
 }
 
 #[test]
+fn no_frame_of_a_connection_that_is_gone_is_answered() {
+    for frame in [&b"\xff\x01nonsense"[..], b"", &encode(&Frame::Hello(Box::new(hello("evil"))))] {
+        let mut us = Attacked::new();
+        us.live(EVIL, "evil");
+        us.says(EVIL, &Frame::Close(Close { code: CloseCode::Shutdown, reason: String::new() }));
+        let (said, closed) = (us.said.len(), us.closed.clone());
+        us.bytes(EVIL, Bytes::copy_from_slice(frame));
+        us.bytes(ConnectionId(99), Bytes::copy_from_slice(frame));
+        assert_eq!((us.said.len(), &us.closed), (said, &closed), "{frame:?}");
+    }
+}
+
+#[test]
 fn whatever_comes_for_what_is_gone_is_ignored() {
     let mut us = Attacked::new();
     us.live(EVIL, "evil");
