@@ -10,6 +10,7 @@ use link_core::{
     link::{ClusterName, LinkConfig, LinkState, LinkStatus, NodeName},
     message::{Message, QoS},
     node::{ConnectionId, Input, Node, NodeConfig, Output, Publisher, Ticket},
+    routes::{RouteDigest, RouteKey},
     topic::{Topic, TopicFilter},
     transport::Identity,
     wire::{
@@ -400,6 +401,36 @@ fn a_route_set_over_the_limit_ends_the_connection_and_one_that_lies_is_never_tak
         assert!(!us.status("evil").peers.iter().any(|peer| peer.in_sync), "a lie counts as equal");
     }
     us.thrown_out(CloseCode::Protocol, "digest");
+}
+
+/// A tail of the route log that takes longer than a heartbeat interval is not asked for again while it moves.
+#[test]
+fn a_long_tail_is_asked_for_again_only_when_it_stands_still() {
+    let mut us = Attacked::new();
+    us.live(EVIL, "evil");
+    let mut digest = RouteDigest::new(RouteKey([7; 16]));
+    let mut deltas = Vec::new();
+    for seq in 1..=3 {
+        let added = filter(&format!("route/{seq}"));
+        digest.add(&added);
+        let to = RoutePosition { incarnation: LIFE, seq, digest: digest.digest(), count: seq };
+        deltas.push((to, Frame::RouteDelta(RouteDelta { from: seq - 1, to, ops: vec![RouteOp::Add(added)] })));
+    }
+    let routes = deltas[2].0;
+    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0 });
+    let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
+    us.says(EVIL, &beat);
+    for (_, delta) in &deltas[..2] {
+        us.says(EVIL, delta);
+        us.says(EVIL, &beat);
+        assert_eq!(asked(&us), 0, "{:?}", us.said);
+    }
+    us.says(EVIL, &beat);
+    assert_eq!(asked(&us), 1, "a tail that stands still is not asked for");
+    us.says(EVIL, &deltas[2].1);
+    us.says(EVIL, &beat);
+    us.says(EVIL, &beat);
+    assert_eq!(asked(&us), 1, "what is equal is asked for");
 }
 
 #[test]
