@@ -92,3 +92,10 @@ fn index_ops() {
     ];
     replay("index_ops", fuzz::index_ops, &[&TEXT[..], &lines[..]].concat(), 400);
 }
+
+#[test]
+fn node_inputs() {
+    let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+    let alphabet: Vec<&[u8]> = bytes.iter().map(|byte| byte.as_slice()).collect();
+    replay("node_inputs", fuzz::node_inputs, &alphabet, 100);
+}

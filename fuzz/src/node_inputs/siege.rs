@@ -158,7 +158,8 @@ impl<'a> Siege<'a> {
                 self.sent();
             }
             27 => {
-                let class = if self.bytes.chance(1, 2) { Class::Control } else { Class::Data(self.bytes.below(4) as u16) };
+                let class =
+                    if self.bytes.chance(1, 2) { Class::Control } else { Class::Data(self.bytes.below(4) as u16) };
                 let (connection, bytes) = (self.somewhere(), self.bytes.below(1 << 40) as usize);
                 self.input(Input::Sent { connection, class, bytes });
             }
@@ -236,11 +237,8 @@ impl<'a> Siege<'a> {
     fn host_is_done(&mut self) {
         let refused = [None, None, Some(RefusedReason::Host), Some(RefusedReason::Expired)][self.bytes.index(4)];
         if self.bytes.chance(1, 8) {
-            let ticket = Ticket {
-                epoch: self.bytes.below(3) as u32,
-                lane: self.bytes.below(4) as u8,
-                seq: self.bytes.below(5),
-            };
+            let ticket =
+                Ticket { epoch: self.bytes.below(3) as u32, lane: self.bytes.below(4) as u8, seq: self.bytes.below(5) };
             let peer = PeerId(self.bytes.below(4) as u32);
             // A host that lies about what it has in its hands may not, by the contract, do so for what it has.
             if !self.hands.iter().any(|(of, _)| *of == peer) {
@@ -383,12 +381,8 @@ impl<'a> Siege<'a> {
             Output::Dial { dial, .. } => {
                 let (at_us, at_good) = (self.number(), self.number());
                 self.pipe = Some((at_us, at_good));
-                let connected = |connection, dial, who| Input::Connected {
-                    connection,
-                    dial,
-                    identity: identity(who),
-                    channels: 1,
-                };
+                let connected =
+                    |connection, dial, who| Input::Connected { connection, dial, identity: identity(who), channels: 1 };
                 self.us.handle(self.now, connected(at_us, None, "good"));
                 self.good.handle(self.now, connected(at_good, Some(dial), "us"));
             }

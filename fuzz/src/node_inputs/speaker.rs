@@ -245,7 +245,8 @@ impl Speaker {
             2 => came.saturating_sub(source.below(3)),
             _ => came,
         };
-        let reasons = [RefusedReason::NotImported, RefusedReason::Host, RefusedReason::Expired, RefusedReason::Malformed];
+        let reasons =
+            [RefusedReason::NotImported, RefusedReason::Host, RefusedReason::Expired, RefusedReason::Malformed];
         let mut refused = Vec::new();
         for _ in 0..source.index(3) {
             let seq = if source.chance(1, 4) { number(source) } else { up_to };
