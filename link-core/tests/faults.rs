@@ -195,7 +195,12 @@ impl Pair {
     }
 
     fn publish(&mut self, text: &str) {
-        let message = Message::new(Topic::new("a/b").unwrap(), text.to_owned(), QoS::AtLeastOnce);
+        self.publish_until(text, None);
+    }
+
+    fn publish_until(&mut self, text: &str, expiry: Option<u32>) {
+        let mut message = Message::new(Topic::new("a/b").unwrap(), text.to_owned(), QoS::AtLeastOnce);
+        message.properties.message_expiry = expiry;
         let mut offered = Vec::new();
         self.nodes[0].publisher().offer(self.clock(0), "client", &message, |offer| offered.push(offer));
         assert_eq!(offered.len(), 1, "{:?}: nobody wants it", self.fault);
@@ -303,4 +308,17 @@ fn a_clock_that_goes_back_stands_still() {
     pair.publish("one");
     pair.settle();
     assert_eq!(pair.taken, ["one"]);
+}
+
+#[test]
+fn a_message_that_expires_at_once_is_counted_and_not_sent() {
+    let mut pair = Pair::new(Fault::None);
+    pair.interest(InterestChange::Added(TopicFilter::new("a/+").unwrap()));
+    pair.settle();
+    pair.publish_until("nothing", Some(0));
+    pair.publish_until("one", Some(1));
+    pair.settle();
+    assert_eq!(pair.taken, ["one"]);
+    let sent = pair.peer(0).sent;
+    assert_eq!((sent.accepted, sent.expired, sent.delivered), (2, 1, 1));
 }

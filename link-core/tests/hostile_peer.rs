@@ -12,7 +12,7 @@ use link_core::{
     node::{ConnectionId, Input, Node, NodeConfig, Output, Publisher, Ticket},
     routes::{RouteDigest, RouteKey},
     topic::{Topic, TopicFilter},
-    transport::Identity,
+    transport::{DialError, Identity},
     wire::{
         Ack, Batch, Close, CloseCode, Digest, Entry, Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready,
         RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode, encode, encode_message,
@@ -546,6 +546,49 @@ fn crossing_dials_leave_the_connection_of_the_smaller_name() {
             assert_eq!(us.closed, [loser], "with {peer}, answer first: {answer_first}");
         }
     }
+}
+
+#[test]
+fn no_text_of_a_peer_forges_a_line() {
+    let forged = "bye\r\n2026-11-27 INFO link `good` is down\u{1b}[31m";
+    let in_status = |us: &Attacked| {
+        let status = us.status("evil");
+        let peers = status.peers.iter().map(|peer| peer.reason.clone());
+        [status.reason.clone(), status.last_refusal.clone().unwrap_or_default()]
+            .into_iter()
+            .chain(peers)
+            .collect::<Vec<_>>()
+    };
+    let check = |us: &Attacked| {
+        let texts = in_status(us);
+        assert!(texts.iter().any(|text| text.contains("bye\\r\\n2026")), "{texts:?}");
+        assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{texts:?}");
+    };
+    for code in [CloseCode::Shutdown, CloseCode::Identity] {
+        let mut us = Attacked::new();
+        us.live(EVIL, "evil");
+        us.says(EVIL, &Frame::Close(Close { code, reason: forged.to_owned() }));
+        check(&us);
+    }
+    let mut us = Attacked::new();
+    us.live(EVIL, "evil");
+    us.input(Input::Lost { connection: EVIL, reason: forged.to_owned() });
+    check(&us);
+    let mut us = Attacked::new();
+    let identity = Identity { address: format!("from-evil-1 {forged}"), ..Identity::default() };
+    us.input(Input::Refused { identity, reason: forged.to_owned() });
+    check(&us);
+    let mut us = Attacked::with(|link| link.peer_identity = Some("somebody".to_owned()));
+    let identity = Identity { address: "10.0.0.9".to_owned(), user: Some(forged.to_owned()), ..Identity::default() };
+    us.input(Input::Connected { connection: EVIL, dial: None, identity, channels: 1 });
+    us.says(EVIL, &Frame::Hello(Box::new(hello("evil"))));
+    check(&us);
+    let mut us = Attacked::with(|link| link.servers = vec!["memory://evil".parse().unwrap()]);
+    us.input(Input::Timeout);
+    let (endpoint, reason) = ("memory://evil".parse().unwrap(), forged.to_owned());
+    let dial = link_core::node::DialId(0);
+    us.input(Input::DialFailed { dial, error: DialError::Refused { endpoint, reason } });
+    check(&us);
 }
 
 #[test]
