@@ -2,9 +2,9 @@
 #![cfg_attr(fuzzing, no_main)]
 
 #[cfg(fuzzing)]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::node_inputs(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| drop(fuzz::node_inputs(data)));
 
 #[cfg(not(fuzzing))]
 fn main() -> std::io::Result<()> {
-    fuzz::replay(fuzz::node_inputs)
+    fuzz::replay(|data| drop(fuzz::node_inputs(data)))
 }

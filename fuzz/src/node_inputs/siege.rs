@@ -20,7 +20,7 @@ use link_core::{
     node::{ConnectionId, DialId, Input, Node, NodeConfig, Output, PeerId, Ticket},
     topic::{Topic, TopicFilter},
     transport::{Class, Dial, DialError, Endpoint, Identity},
-    wire::{Limits, RefusedReason, decode},
+    wire::{Frame, Limits, RefusedReason, decode},
 };
 use link_sim::{ByteSource, Source};
 
@@ -34,14 +34,14 @@ const WINDOW: u32 = 2_048;
 const OUTPUTS: usize = 20_000;
 const WAKES: usize = 2_000;
 
-pub(super) fn siege(data: &[u8]) {
+pub(super) fn siege(data: &[u8]) -> BTreeSet<String> {
     let mut siege = Siege::new(data);
     siege.settle();
     while !siege.bytes.is_empty() {
         siege.step();
         siege.check();
     }
-    siege.end();
+    siege.end()
 }
 
 struct Siege<'a> {
@@ -68,6 +68,7 @@ struct Siege<'a> {
     last: BTreeMap<(PeerId, u32, u8), u64>,
     from_evil: Option<TopicFilter>,
     arrived: [usize; 2],
+    reached: BTreeSet<String>,
 }
 
 impl<'a> Siege<'a> {
@@ -104,6 +105,7 @@ impl<'a> Siege<'a> {
             last: BTreeMap::new(),
             from_evil: topics("in/#").pop(),
             arrived: [0, 0],
+            reached: BTreeSet::new(),
         }
     }
 
@@ -112,6 +114,9 @@ impl<'a> Siege<'a> {
             0..8 => {
                 let to = self.somewhere();
                 if let Some(frame) = self.evil.says(&mut self.bytes) {
+                    if self.open.contains(&to) {
+                        self.reached.insert(format!("frame of kind {}", frame[0]));
+                    }
                     self.input(Input::Frame { connection: to, frame });
                 }
             }
@@ -168,6 +173,7 @@ impl<'a> Siege<'a> {
                 self.input(Input::Refused { identity: identity("evil"), reason });
             }
             29 => self.lazy = !self.lazy,
+            30 => self.greet(),
             _ => self.reconfigure(),
         }
     }
@@ -205,6 +211,20 @@ impl<'a> Siege<'a> {
         let who = *self.bytes.pick(&["evil", "evil", "evil", "nobody"]).unwrap_or(&"evil");
         self.open.push(connection);
         self.input(Input::Connected { connection, dial, identity: identity(who), channels });
+    }
+
+    /// Evil does what an honest peer does, and is live if it may be.
+    fn greet(&mut self) {
+        let connection = self.number();
+        self.open.push(connection);
+        let connected = Input::Connected { connection, dial: None, identity: identity("evil"), channels: 1 };
+        self.input(connected);
+        for frame in self.evil.greeting().into_iter().flatten() {
+            self.input(Input::Frame { connection, frame });
+        }
+        for frame in self.evil.in_sync() {
+            self.input(Input::Frame { connection, frame });
+        }
     }
 
     fn answer_dial(&mut self) {
@@ -339,6 +359,9 @@ impl<'a> Siege<'a> {
                     self.us.handle(self.now, Input::Sent { connection, class, bytes });
                 } else {
                     understood.iter().for_each(|frame| self.evil.hear(frame));
+                    if let Ok(Frame::Close(close)) = &understood {
+                        self.reached.insert(format!("{:?}", close.code));
+                    }
                     self.unsent.push((connection, class, bytes));
                     self.sent();
                 }
@@ -449,7 +472,7 @@ impl<'a> Siege<'a> {
     }
 
     /// Whatever evil did: the honest peer gets what it asks for, and we get what we ask of it.
-    fn end(mut self) {
+    fn end(mut self) -> BTreeSet<String> {
         self.lazy = false;
         let all = topics("end/#").pop();
         let asks = || all.iter().cloned().map(InterestChange::Added).collect();
@@ -470,6 +493,7 @@ impl<'a> Siege<'a> {
         self.pipe = None;
         self.drain();
         assert!(self.open.is_empty(), "{:?} stay open", self.open);
+        self.reached
     }
 
     fn number(&mut self) -> ConnectionId {

@@ -92,32 +92,65 @@ impl Speaker {
         Some(encode(&frame))
     }
 
-    fn hello(&mut self, source: &mut impl Source) -> Option<Hello> {
-        let life = self.life(source);
-        let cluster = *source.pick(&["evil", "evil", "evil", "evil", "us", "good", "nobody"])?;
-        let expects = *source.pick(&["us", "us", "us", "us", "us", "mars"])?;
-        let (first, last) = *source.pick(&[(1, 1), (1, 1), (1, 9), (0, 1), (2, 9), (9, 0)])?;
-        let strange = source.chance(1, 4);
-        let small = strange && source.chance(1, 2);
+    /// What an honest peer says until it is live: HELLO, READY, its routes, and that it has those of the node.
+    pub(super) fn greeting(&self) -> Option<[Bytes; 2]> {
+        let hello = self.honest()?;
+        let Hello { incarnation, routes, lanes, .. } = hello.clone();
+        let ready = Ready { incarnation, routes, lanes, knows: None, holds: None, received: Vec::new() };
+        Some([encode(&Frame::Hello(Box::new(hello))), encode(&Frame::Ready(ready))])
+    }
+
+    /// Its routes as one snapshot, and that it has those of the node.
+    pub(super) fn in_sync(&self) -> [Bytes; 2] {
+        let (to, filters) = (self.own(), self.filters.clone());
+        let snapshot = RouteSnapshot { to, part: 0, last: true, filters };
+        [encode(&Frame::RouteSnapshot(snapshot)), encode(&Frame::RouteAck(self.told_routes))]
+    }
+
+    fn honest(&self) -> Option<Hello> {
         Some(Hello {
-            min_version: first,
-            max_version: last,
-            cluster: ClusterName::new(cluster).ok()?,
-            node: NodeName::new(&format!("evil-{}", source.below(3))).ok()?,
-            expects: ClusterName::new(expects).ok()?,
-            about: source.chance(1, 2).then(|| NodeName::new("us-1").ok()).flatten(),
-            incarnation: life,
-            knows: self.knows(source),
-            capabilities: if strange { u64::MAX } else { 0 },
-            max_frame: if small { source.below(300) as u32 } else { 1 << 20 },
-            window: if small { source.below(300) as u32 } else { 1 << 20 },
-            imports: if strange { vec![filter(source)?] } else { Vec::new() },
+            min_version: 1,
+            max_version: 1,
+            cluster: ClusterName::new("evil").ok()?,
+            node: NodeName::new("evil-0").ok()?,
+            expects: ClusterName::new("us").ok()?,
+            about: None,
+            incarnation: self.life,
+            knows: None,
+            capabilities: 0,
+            max_frame: 1 << 20,
+            window: 1 << 20,
+            imports: Vec::new(),
             route_key: self.routes.key().0,
-            routes: self.position(source),
-            holds: source.chance(1, 2).then(|| self.held(source)),
-            lanes: self.lanes(source),
-            received: self.received(source),
+            routes: self.own(),
+            holds: None,
+            lanes: self.first_unacknowledged(),
+            received: Vec::new(),
         })
+    }
+
+    fn hello(&mut self, source: &mut impl Source) -> Option<Hello> {
+        let incarnation = self.life(source);
+        let mut hello = Hello { incarnation, knows: self.knows(source), ..self.honest()? };
+        if source.chance(1, 2) {
+            hello.cluster = ClusterName::new(*source.pick(&["evil", "evil", "us", "good", "nobody"])?).ok()?;
+            hello.expects = ClusterName::new(*source.pick(&["us", "us", "us", "mars"])?).ok()?;
+            (hello.min_version, hello.max_version) = *source.pick(&[(1, 1), (1, 9), (0, 1), (2, 9), (9, 0)])?;
+            hello.node = NodeName::new(&format!("evil-{}", source.below(3))).ok()?;
+        }
+        if source.chance(1, 4) {
+            hello.capabilities = u64::MAX;
+            (hello.max_frame, hello.window) = (source.below(300) as u32, source.below(300) as u32);
+            hello.imports = vec![filter(source)?];
+        }
+        if source.chance(1, 2) {
+            hello.about = NodeName::new("us-1").ok();
+            hello.holds = source.chance(1, 2).then(|| self.held(source));
+            hello.received = self.received(source);
+        }
+        hello.routes = self.position(source);
+        hello.lanes = self.lanes(source);
+        Some(hello)
     }
 
     fn ready(&mut self, source: &mut impl Source) -> Ready {
@@ -159,8 +192,7 @@ impl Speaker {
 
     /// Where its routes stand, mostly.
     fn position(&self, source: &mut impl Source) -> RoutePosition {
-        let (digest, count) = (self.routes.digest(), self.routes.count());
-        let mut position = RoutePosition { incarnation: self.life, seq: self.seq, digest, count };
+        let mut position = self.own();
         match source.index(12) {
             0 => position.seq = number(source),
             1 => position.digest.0 ^= 1,
@@ -169,6 +201,11 @@ impl Speaker {
             _ => {}
         }
         position
+    }
+
+    fn own(&self) -> RoutePosition {
+        let (digest, count) = (self.routes.digest(), self.routes.count());
+        RoutePosition { incarnation: self.life, seq: self.seq, digest, count }
     }
 
     /// What it holds of the node's routes, mostly.
@@ -185,13 +222,17 @@ impl Speaker {
         position
     }
 
-    fn lanes(&self, source: &mut impl Source) -> Vec<LaneMark> {
-        let odd = source.chance(1, 8);
-        let mark = |lane| LaneMark {
-            lane,
-            seq: if odd { number(source) } else { self.next.get(&lane).copied().unwrap_or(1) },
-        };
+    fn first_unacknowledged(&self) -> Vec<LaneMark> {
+        let mark = |lane| LaneMark { lane, seq: self.next.get(&lane).copied().unwrap_or(1) };
         (0..LANES).map(mark).collect()
+    }
+
+    fn lanes(&self, source: &mut impl Source) -> Vec<LaneMark> {
+        let mut lanes = self.first_unacknowledged();
+        if source.chance(1, 8) {
+            lanes.iter_mut().for_each(|mark| mark.seq = number(source));
+        }
+        lanes
     }
 
     fn received(&self, source: &mut impl Source) -> Vec<LaneMark> {
