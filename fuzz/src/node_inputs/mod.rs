@@ -28,7 +28,21 @@ pub fn node_inputs(data: &[u8]) -> BTreeSet<String> {
     let scenarios = scenario::all();
     match scenarios.get(usize::from(mode % 32)) {
         Some(scenario) => world(scenario, rest),
-        None => siege::siege(&rest[..rest.len().min(SIEGE)]),
+        None => {
+            let input = Shown(&rest[..rest.len().min(SIEGE)]);
+            siege::siege(input.0)
+        }
+    }
+}
+
+/// An input that is printed if it makes a panic. A test does not know it, and libFuzzer keeps it in a file.
+struct Shown<'a>(&'a [u8]);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the siege was \"{}\"", self.0.escape_ascii());
+        }
     }
 }
 
