@@ -133,8 +133,8 @@ impl Speaker {
         let incarnation = self.life(source);
         let mut hello = Hello { incarnation, knows: self.knows(source), ..self.honest()? };
         if source.chance(1, 2) {
-            hello.cluster = ClusterName::new(*source.pick(&["evil", "evil", "us", "good", "nobody"])?).ok()?;
-            hello.expects = ClusterName::new(*source.pick(&["us", "us", "us", "mars"])?).ok()?;
+            hello.cluster = ClusterName::new(source.pick(&["evil", "evil", "us", "good", "nobody"])?).ok()?;
+            hello.expects = ClusterName::new(source.pick(&["us", "us", "us", "mars"])?).ok()?;
             (hello.min_version, hello.max_version) = *source.pick(&[(1, 1), (1, 9), (0, 1), (2, 9), (9, 0)])?;
             hello.node = NodeName::new(&format!("evil-{}", source.below(3))).ok()?;
         }
