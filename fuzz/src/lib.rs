@@ -4,6 +4,7 @@
 //! folder; `cargo test -p fuzz` replays `corpus/`; `cargo run -p fuzz --bin NAME -- FILE...` replays single files.
 
 mod index_ops;
+mod node_inputs;
 
 use bytes::Bytes;
 use link_core::{
@@ -13,6 +14,7 @@ use link_core::{
 };
 
 pub use index_ops::index_ops;
+pub use node_inputs::node_inputs;
 
 /// A frame of a peer is refused, or understood and then the same after another round trip.
 pub fn frame_decode(data: &[u8]) {

@@ -1,7 +1,7 @@
 //! The committed corpus, and some thousand made-up inputs, without libFuzzer.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in what its functions call as well")]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 fn replay(name: &str, target: fn(&[u8]), alphabet: &[&[u8]], rounds: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
@@ -91,4 +91,38 @@ fn index_ops() {
         b"0",
     ];
     replay("index_ops", fuzz::index_ops, &[&TEXT[..], &lines[..]].concat(), 400);
+}
+
+#[test]
+fn node_inputs() {
+    let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+    let alphabet: Vec<&[u8]> = bytes.iter().map(|byte| byte.as_slice()).collect();
+    replay("node_inputs", |input| drop(fuzz::node_inputs(input)), &alphabet, 100);
+}
+
+/// Its corpus reaches every kind of event and of frame, and every reason to be thrown out but those below.
+#[test]
+fn the_corpus_of_node_inputs_reaches_everything() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/node_inputs");
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    let bytes: usize = files.iter().map(Vec::len).sum();
+    assert!(files.len() < 200 && bytes < 300_000, "{} files of {bytes} bytes", files.len());
+    let reached: BTreeSet<String> = files.iter().flat_map(|file| fuzz::node_inputs(file)).collect();
+    let events = "Subscribe Unsubscribe Leave Move Publish Break Cut Partition Stall Throttle LoseFrame RepeatFrame \
+        TruncateFrame Crash Stop Freeze Jump SlowHost Topics Disable Delete Misconfigure Reconcile Attack";
+    let attacks = "Mute Stranger Noise Truncated Impostor Gap Flood AckUnsent WrongDigest TooManyRoutes \
+        EndlessSnapshot Lives NotImported HelloTwice";
+    // A siege has no frame over 16 MiB, and nobody who dials both ways under the smaller name.
+    let codes = "Shutdown Restart Superseded Version SelfLink UnknownCluster Disabled WrongCluster Identity Malformed \
+        Protocol Window TooManyRoutes Timeout";
+    let words =
+        |text: &'static str, before: &'static str| text.split_whitespace().map(move |word| format!("{before}{word}"));
+    let expected = words(events, "")
+        .chain(words(attacks, "Attack "))
+        .chain(words("Kept Lost Old Torn", "Crash "))
+        .chain(words("ByBoth ByFirst ByNobody", "Break "))
+        .chain(words("1 2 3 4 16 17 18 19 32 33", "frame of kind "))
+        .chain(words(codes, ""));
+    let missing: Vec<_> = expected.filter(|name| !reached.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?} are missing; there is {reached:?}");
 }

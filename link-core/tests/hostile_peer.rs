@@ -10,8 +10,9 @@ use link_core::{
     link::{ClusterName, LinkConfig, LinkState, LinkStatus, NodeName},
     message::{Message, QoS},
     node::{ConnectionId, Input, Node, NodeConfig, Output, Publisher, Ticket},
+    routes::{RouteDigest, RouteKey},
     topic::{Topic, TopicFilter},
-    transport::Identity,
+    transport::{DialError, Identity},
     wire::{
         Ack, Batch, Close, CloseCode, Digest, Entry, Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready,
         RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode, encode, encode_message,
@@ -402,6 +403,36 @@ fn a_route_set_over_the_limit_ends_the_connection_and_one_that_lies_is_never_tak
     us.thrown_out(CloseCode::Protocol, "digest");
 }
 
+/// A tail of the route log that takes longer than a heartbeat interval is not asked for again while it moves.
+#[test]
+fn a_long_tail_is_asked_for_again_only_when_it_stands_still() {
+    let mut us = Attacked::new();
+    us.live(EVIL, "evil");
+    let mut digest = RouteDigest::new(RouteKey([7; 16]));
+    let mut deltas = Vec::new();
+    for seq in 1..=3 {
+        let added = filter(&format!("route/{seq}"));
+        digest.add(&added);
+        let to = RoutePosition { incarnation: LIFE, seq, digest: digest.digest(), count: seq };
+        deltas.push((to, Frame::RouteDelta(RouteDelta { from: seq - 1, to, ops: vec![RouteOp::Add(added)] })));
+    }
+    let routes = deltas[2].0;
+    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0 });
+    let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
+    us.says(EVIL, &beat);
+    for (_, delta) in &deltas[..2] {
+        us.says(EVIL, delta);
+        us.says(EVIL, &beat);
+        assert_eq!(asked(&us), 0, "{:?}", us.said);
+    }
+    us.says(EVIL, &beat);
+    assert_eq!(asked(&us), 1, "a tail that stands still is not asked for");
+    us.says(EVIL, &deltas[2].1);
+    us.says(EVIL, &beat);
+    us.says(EVIL, &beat);
+    assert_eq!(asked(&us), 1, "what is equal is asked for");
+}
+
 #[test]
 fn strangers_and_nodes_of_one_cluster_are_limited() {
     let mut us = Attacked::new();
@@ -514,6 +545,62 @@ fn crossing_dials_leave_the_connection_of_the_smaller_name() {
             }
             assert_eq!(us.closed, [loser], "with {peer}, answer first: {answer_first}");
         }
+    }
+}
+
+#[test]
+fn no_text_of_a_peer_forges_a_line() {
+    let forged = "bye\r\n2026-11-27 INFO link `good` is down\u{1b}[31m";
+    let in_status = |us: &Attacked| {
+        let status = us.status("evil");
+        let peers = status.peers.iter().map(|peer| peer.reason.clone());
+        [status.reason.clone(), status.last_refusal.clone().unwrap_or_default()]
+            .into_iter()
+            .chain(peers)
+            .collect::<Vec<_>>()
+    };
+    let check = |us: &Attacked| {
+        let texts = in_status(us);
+        assert!(texts.iter().any(|text| text.contains("bye\\r\\n2026")), "{texts:?}");
+        assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{texts:?}");
+    };
+    for code in [CloseCode::Shutdown, CloseCode::Identity] {
+        let mut us = Attacked::new();
+        us.live(EVIL, "evil");
+        us.says(EVIL, &Frame::Close(Close { code, reason: forged.to_owned() }));
+        check(&us);
+    }
+    let mut us = Attacked::new();
+    us.live(EVIL, "evil");
+    us.input(Input::Lost { connection: EVIL, reason: forged.to_owned() });
+    check(&us);
+    let mut us = Attacked::new();
+    let identity = Identity { address: format!("from-evil-1 {forged}"), ..Identity::default() };
+    us.input(Input::Refused { identity, reason: forged.to_owned() });
+    check(&us);
+    let mut us = Attacked::with(|link| link.peer_identity = Some("somebody".to_owned()));
+    let identity = Identity { address: "10.0.0.9".to_owned(), user: Some(forged.to_owned()), ..Identity::default() };
+    us.input(Input::Connected { connection: EVIL, dial: None, identity, channels: 1 });
+    us.says(EVIL, &Frame::Hello(Box::new(hello("evil"))));
+    check(&us);
+    let mut us = Attacked::with(|link| link.servers = vec!["memory://evil".parse().unwrap()]);
+    us.input(Input::Timeout);
+    let (endpoint, reason) = ("memory://evil".parse().unwrap(), forged.to_owned());
+    let dial = link_core::node::DialId(0);
+    us.input(Input::DialFailed { dial, error: DialError::Refused { endpoint, reason } });
+    check(&us);
+}
+
+#[test]
+fn no_frame_of_a_connection_that_is_gone_is_answered() {
+    for frame in [&b"\xff\x01nonsense"[..], b"", &encode(&Frame::Hello(Box::new(hello("evil"))))] {
+        let mut us = Attacked::new();
+        us.live(EVIL, "evil");
+        us.says(EVIL, &Frame::Close(Close { code: CloseCode::Shutdown, reason: String::new() }));
+        let (said, closed) = (us.said.len(), us.closed.clone());
+        us.bytes(EVIL, Bytes::copy_from_slice(frame));
+        us.bytes(ConnectionId(99), Bytes::copy_from_slice(frame));
+        assert_eq!((us.said.len(), &us.closed), (said, &closed), "{frame:?}");
     }
 }
 

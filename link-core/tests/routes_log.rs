@@ -73,6 +73,21 @@ fn topics_change_by_ordinary_changes_additions_first() {
 }
 
 #[test]
+fn a_tail_that_is_longer_than_the_set_gives_way_to_a_snapshot() {
+    let mut log = log(&["#"], 65_536);
+    let all = |change: fn(&str) -> _| (0..500).map(|n| change(&format!("dev/{n}"))).collect::<Vec<_>>();
+    log.apply(&[added("first")]);
+    let first = log.position();
+    log.apply(&all(added));
+    assert_eq!(log.resume(Some(&first)), Resume::Tail { from: 1 });
+    log.apply(&all(removed));
+    assert_eq!(log.resume(Some(&first)), Resume::Snapshot, "1,000 changes for a set of one");
+    let full = log.position();
+    log.apply(&[added("a"), added("b")]);
+    assert_eq!(log.resume(Some(&full)), Resume::Tail { from: 1001 }, "a few changes");
+}
+
+#[test]
 fn a_resume_is_as_short_as_the_ring_allows() {
     let mut log = log(&["#"], 2);
     let start = log.position();

@@ -5,7 +5,7 @@ use link_core::mutant::{Mutant, set};
 use link_sim::{Failure, run, scenario};
 
 /// Seeds in which a bug has to show.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 
 /// The scenario that is to find a bug.
 fn theme(mutant: Mutant) -> &'static str {

@@ -49,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) round_trip: Option<Duration>,
     /// A RESUME is on its way to the peer: what it sent before is of no use.
     pub(crate) resuming: bool,
+    /// A step of the peer's routes was taken since its last heartbeat.
+    pub(crate) routes_moved: bool,
     /// Batches that overtook READY on a channel of their own, and their bytes.
     pub(crate) early: Vec<Batch>,
     pub(crate) early_bytes: usize,

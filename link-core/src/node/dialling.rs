@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ConnectionId, DialId, Node, Output, Owner, PeerId, Timer, handshake::Greeting};
+use super::{ConnectionId, DialId, Node, Output, Owner, PeerId, Timer, handshake::Greeting, status::printable};
 use crate::{
     link::{LinkId, LinkState, Role},
     transport::{Dial, DialError, Identity},
@@ -109,13 +109,14 @@ impl Node {
         let Some(id) = self.dials.remove(&dial) else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
         link.dialling = None;
-        tracing::info!(link = %link.name, %error, "could not connect");
+        let reason = printable(&error.to_string()).into_owned();
+        tracing::info!(link = %link.name, reason, "could not connect");
         let refused = !matches!(error, DialError::Unreachable { .. });
         if refused {
-            link.last_refusal = Some(error.to_string());
+            link.last_refusal = Some(reason.clone());
         }
         let state = if refused { LinkState::Refused } else { LinkState::Connecting };
-        self.link_state(id, state, error.to_string());
+        self.link_state(id, state, reason);
         self.next_attempt(id, refused);
     }
 
@@ -146,6 +147,7 @@ impl Node {
     pub(super) fn on_refused(&mut self, identity: &Identity, reason: &str) {
         let whom = |user: Option<&String>| user.map(|user| format!(" (user `{user}`)")).unwrap_or_default();
         let sentence = format!("turned away `{}`{}: {reason}", identity.address, whom(identity.user.as_ref()));
+        let sentence = printable(&sentence);
         tracing::warn!("{sentence}");
         let meant = self.links.values().find(|link| {
             let by_user = link.config.peer_identity.is_some() && link.config.peer_identity == identity.user;
@@ -159,12 +161,14 @@ impl Node {
     /// Remembers why one side refused the other, and shows it unless the link works all the same.
     pub(super) fn note_refusal(&mut self, id: LinkId, sentence: &str) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.last_refusal = Some(sentence.to_owned());
-        self.link_state(id, LinkState::Refused, sentence.to_owned());
+        let sentence = printable(sentence).into_owned();
+        link.last_refusal = Some(sentence.clone());
+        self.link_state(id, LinkState::Refused, sentence);
     }
 
     /// A connection has ended; plans what follows. `code` is the reason if one side closed it on purpose.
     pub(super) fn gone(&mut self, connection: ConnectionId, code: Option<CloseCode>, reason: &str) {
+        let reason = &*printable(reason);
         self.timers.clear(Timer::Handshake(connection));
         let mut was_live = false;
         let link = match self.connections.remove(&connection) {

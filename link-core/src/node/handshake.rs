@@ -275,6 +275,7 @@ impl Node {
             heartbeat: None,
             round_trip: None,
             resuming: false,
+            routes_moved: false,
             early: Vec::new(),
             early_bytes: 0,
             route_faults: 0,

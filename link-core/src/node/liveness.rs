@@ -33,12 +33,14 @@ impl Node {
         let behind = session.peer_routes.seq;
         session.peer_routes = heartbeat.routes;
         session.heartbeat = Some((heartbeat, now));
-        // Control frames keep their order: what the peer announced before this heartbeat has been applied. Whatever
-        // differs now was lost or went wrong.
+        // Control frames keep their order: what the peer sent before this heartbeat has been applied. What differs now was
+        // lost or went wrong, or it is still to be sent: a long tail is behind several heartbeats, and moves between them.
+        let moved = std::mem::take(&mut session.routes_moved);
         let held = peer.replica.position();
         let differs = held != Some(heartbeat.routes) && !peer.replica.is_loading();
-        let stuck = behind == heartbeat.routes.seq || held.is_none_or(|held| held.seq == heartbeat.routes.seq);
-        if differs && stuck && !session.resuming {
+        let wrong = held.is_none_or(|held| held.seq == heartbeat.routes.seq);
+        let stuck = behind == heartbeat.routes.seq && !moved;
+        if differs && (stuck || wrong) && !session.resuming {
             self.ask_for_routes(id);
         }
         self.on_confirmation(id, heartbeat.holds);

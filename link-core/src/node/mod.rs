@@ -239,6 +239,9 @@ impl Node {
     }
 
     fn on_frame(&mut self, connection: ConnectionId, bytes: Bytes) {
+        if !self.connections.contains_key(&connection) {
+            return;
+        }
         let length = bytes.len();
         let frame = match crate::wire::decode(bytes, &self.config.limits) {
             Ok(frame) => frame,

@@ -148,6 +148,7 @@ impl Node {
                 if let Some(position) = position.filter(|_| !loading) {
                     if let Some(session) = &mut peer.session {
                         session.resuming = false;
+                        session.routes_moved = true;
                     }
                     self.send(connection, &Frame::RouteAck(position));
                     self.check_synced(id);

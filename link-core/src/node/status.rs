@@ -1,9 +1,18 @@
 //! What an operator sees.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{borrow::Cow, sync::atomic::Ordering, time::Duration};
 
 use super::{Node, PeerId};
 use crate::link::{Link, LinkState, LinkStatus, PeerStatus};
+
+/// A text of a peer for people and logs: control characters, which could forge a line, are written as escapes.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let shown = |char: char| if char.is_control() { char.escape_default().to_string() } else { char.to_string() };
+    text.chars().map(shown).collect::<String>().into()
+}
 
 impl Node {
     /// The status of every link, ordered by name.

@@ -56,6 +56,9 @@ pub enum Resume {
 /// Most changes in one delta, well below what a frame may hold.
 const MAX_OPS: usize = 16_384;
 
+/// So many changes beyond the size of the set are still sent one by one; with more the whole set is shorter.
+const SHORT_TAIL: u64 = 64;
+
 impl RouteLog {
     /// An empty log. `imports`: the topics of the link; `ring`: most changes that are kept for a [`Resume::Tail`].
     pub fn new(incarnation: Incarnation, key: RouteKey, imports: Vec<TopicFilter>, ring: usize) -> Self {
@@ -100,7 +103,8 @@ impl RouteLog {
         let here = holds.seq < self.seq && self.keeps(holds.seq);
         // The same point with another digest is divergence: only the whole set mends it.
         let same = self.after(holds.seq).is_none_or(|at| at.digest == holds.digest && at.count == holds.count);
-        if here && same { Resume::Tail { from: holds.seq } } else { Resume::Snapshot }
+        let short = self.seq.saturating_sub(holds.seq) <= self.digest.count().saturating_add(SHORT_TAIL);
+        if here && same && short { Resume::Tail { from: holds.seq } } else { Resume::Snapshot }
     }
 
     /// The changes after `seq`, as far as about `max_bytes` of filters go, net: one for each filter, with additions

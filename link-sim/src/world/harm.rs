@@ -156,6 +156,8 @@ impl World {
     }
 
     fn jump(&mut self, site: Site, by: Duration) {
+        // It may forget at once a peer that it has met since the last look.
+        self.learn_peers(site);
         if let Some(running) = self.sites[site].running.as_mut() {
             running.ahead += by;
             running.wake = None;
