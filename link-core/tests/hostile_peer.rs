@@ -433,6 +433,31 @@ fn a_long_tail_is_asked_for_again_only_when_it_stands_still() {
     assert_eq!(asked(&us), 1, "what is equal is asked for");
 }
 
+/// An answer that could not be taken does not leave the routes different for the rest of the session.
+#[test]
+fn routes_are_asked_for_again_after_an_answer_of_another_life() {
+    let mut us = Attacked::new();
+    us.live(EVIL, "evil");
+    let mut digest = RouteDigest::new(RouteKey([7; 16]));
+    digest.add(&filter("route"));
+    let routes = RoutePosition { incarnation: LIFE, seq: 1, digest: digest.digest(), count: 1 };
+    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0 });
+    let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
+    us.says(EVIL, &beat);
+    us.says(EVIL, &beat);
+    assert_eq!(asked(&us), 1, "{:?}", us.said);
+    let later = RoutePosition { incarnation: Incarnation { counter: 9, nonce: 9 }, ..routes };
+    let ops = vec![RouteOp::Add(filter("route"))];
+    us.says(EVIL, &Frame::RouteDelta(RouteDelta { from: 0, to: later, ops: ops.clone() }));
+    (0..4).for_each(|_| us.says(EVIL, &beat));
+    assert_eq!(asked(&us), 1, "asked again while an answer may be under way");
+    us.says(EVIL, &beat);
+    us.says(EVIL, &beat);
+    assert_eq!(asked(&us), 2, "{:?}", us.said);
+    us.says(EVIL, &Frame::RouteDelta(RouteDelta { from: 0, to: routes, ops }));
+    assert!(us.node.publisher().wants("route"), "{:?}", us.status("evil"));
+}
+
 #[test]
 fn strangers_and_nodes_of_one_cluster_are_limited() {
     let mut us = Attacked::new();

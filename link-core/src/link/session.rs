@@ -47,8 +47,8 @@ pub(crate) struct Session {
     /// The peer's last heartbeat and when it came.
     pub(crate) heartbeat: Option<(Heartbeat, Duration)>,
     pub(crate) round_trip: Option<Duration>,
-    /// A RESUME is on its way to the peer: what it sent before is of no use.
-    pub(crate) resuming: bool,
+    /// A RESUME is on its way to the peer, and what it sent before is of no use: heartbeats that came since.
+    pub(crate) resuming: Option<u32>,
     /// A step of the peer's routes was taken since its last heartbeat.
     pub(crate) routes_moved: bool,
     /// Batches that overtook READY on a channel of their own, and their bytes.

@@ -274,7 +274,7 @@ impl Node {
             synced: false,
             heartbeat: None,
             round_trip: None,
-            resuming: false,
+            resuming: None,
             routes_moved: false,
             early: Vec::new(),
             early_bytes: 0,

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::{ConnectionId, Node, Owner, PeerId, Timer};
 use crate::wire::{CloseCode, Frame, Heartbeat};
 
+/// So many heartbeats may cross a RESUME. A link whose round trip is longer than that only asks once too often.
+const ANSWERED: u32 = 4;
+
 impl Node {
     pub(super) fn send_heartbeat(&mut self, id: PeerId) {
         let now = self.now;
@@ -40,7 +43,12 @@ impl Node {
         let differs = held != Some(heartbeat.routes) && !peer.replica.is_loading();
         let wrong = held.is_none_or(|held| held.seq == heartbeat.routes.seq);
         let stuck = behind == heartbeat.routes.seq && !moved;
-        if differs && (stuck || wrong) && !session.resuming {
+        // The answer to a RESUME comes after the heartbeats that crossed it. If it could not be taken, it is asked for again.
+        let answered = session.resuming.as_mut().is_none_or(|heartbeats| {
+            *heartbeats += 1;
+            *heartbeats > ANSWERED
+        });
+        if differs && (stuck || wrong) && answered {
             self.ask_for_routes(id);
         }
         self.on_confirmation(id, heartbeat.holds);

@@ -147,7 +147,7 @@ impl Node {
                 let (position, loading) = (peer.replica.position(), peer.replica.is_loading());
                 if let Some(position) = position.filter(|_| !loading) {
                     if let Some(session) = &mut peer.session {
-                        session.resuming = false;
+                        session.resuming = None;
                         session.routes_moved = true;
                     }
                     self.send(connection, &Frame::RouteAck(position));
@@ -163,7 +163,7 @@ impl Node {
     fn disagree(&mut self, connection: ConnectionId, id: PeerId, fault: &RouteFault) {
         tracing::info!(%fault, "routes have to be compared anew");
         let Some(session) = self.session_mut(id) else { return };
-        let (asked, wrong) = (session.resuming, matches!(fault, RouteFault::Digest { .. }));
+        let (asked, wrong) = (session.resuming.is_some(), matches!(fault, RouteFault::Digest { .. }));
         session.route_faults += u32::from(wrong);
         if session.route_faults > MAX_ROUTE_FAULTS {
             return self.close(connection, CloseCode::Protocol, &fault.to_string());
@@ -177,7 +177,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let holds = peer.replica.position();
         let Some(session) = &mut peer.session else { return };
-        session.resuming = true;
+        session.resuming = Some(0);
         let connection = session.connection;
         self.send(connection, &Frame::RouteResume(holds));
     }

@@ -141,7 +141,7 @@ impl Writer {
     fn check(&self) {
         assert_eq!(self.copies.current().load(), self.made, "the writer sees every change at once");
         assert_eq!(self.copies.has_pending(), self.shown.is_some_and(|shown| (shown, shown) != self.made));
-        assert_eq!(self.copies.count(), 1 + usize::from(self.shown.is_some()));
+        assert_eq!(self.copies.all().count(), 1 + usize::from(self.shown.is_some()));
     }
 
     /// Both copies are equal in the end.
