@@ -17,9 +17,20 @@ use examples::client::{Client, Login, Outgoing, QoS};
 
 use crate::world::Side;
 
-/// Messages that a publisher sends at once, and then waits for.
-const BATCH: u64 = 5;
-const PAUSE: Duration = Duration::from_millis(50);
+/// How fast a publisher publishes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Messages that it sends at once, and then waits for.
+    batch: u64,
+    pause: Duration,
+}
+
+impl Pace {
+    /// For faults that last: 100 messages a second.
+    pub const CALM: Self = Self { batch: 5, pause: Duration::from_millis(50) };
+    /// For faults of a moment, which have to find messages on their way.
+    pub const BUSY: Self = Self { batch: 50, pause: Duration::from_millis(10) };
+}
 
 /// Numbers of one publisher's messages, as they came, with the time of each.
 pub type Numbers = Vec<(u64, Instant)>;
@@ -70,12 +81,13 @@ fn login(side: Side, id: &str) -> Login {
 pub struct Publisher {
     pub id: String,
     accepted: Arc<AtomicU64>,
+    pace: Pace,
     inside: Inside<()>,
 }
 
 impl Publisher {
     /// The first message has the number `first`.
-    pub fn start(net: &Arc<Emulator>, side: Side, id: &str, first: u64) -> Self {
+    pub fn start(net: &Arc<Emulator>, side: Side, id: &str, pace: Pace, first: u64) -> Self {
         let accepted = Arc::new(AtomicU64::new(first));
         let (count, name) = (Arc::clone(&accepted), id.to_owned());
         let inside = Inside::start(net, side, async move |stop| {
@@ -85,15 +97,15 @@ impl Publisher {
                 let next = count.load(Ordering::SeqCst);
                 let message = |n| Outgoing::new(topic.clone(), format!("{name} {n}"), QoS::AtLeastOnce);
                 // An error ends it: of the last batch nobody knows how much was accepted.
-                if client.publish_all((next..next + BATCH).map(message)).await.is_err() {
+                if client.publish_all((next..next + pace.batch).map(message)).await.is_err() {
                     return;
                 }
-                count.store(next + BATCH, Ordering::SeqCst);
-                tokio::time::sleep(PAUSE).await;
+                count.store(next + pace.batch, Ordering::SeqCst);
+                tokio::time::sleep(pace.pause).await;
             }
             client.disconnect().await;
         });
-        Self { id: id.to_owned(), accepted, inside }
+        Self { id: id.to_owned(), accepted, pace, inside }
     }
 
     /// All messages with smaller numbers are accepted.
@@ -103,7 +115,7 @@ impl Publisher {
 
     /// No message of it has this number or a higher one.
     pub fn unused(&self) -> u64 {
-        self.accepted() + BATCH
+        self.accepted() + self.pace.batch
     }
 
     /// Gives [`accepted`](Self::accepted), which is all there is if its broker lives.

@@ -4,6 +4,7 @@ use std::{thread, time::Duration};
 
 use emulator::Direction;
 
+use crate::clients::Pace;
 use crate::world::{SIDES, Side, World};
 
 /// Three missed heartbeats of a second each, and one for the machine to be busy.
@@ -14,7 +15,7 @@ const LONG: Duration = Duration::from_secs(12);
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f01_a_cut_of_a_second_goes_unnoticed() {
-    let Some(world) = World::start("F1, 1 s", 1) else { return };
+    let Some(world) = World::start("F1, 1 s", 1, Pace::CALM) else { return };
     world.net.change(Direction::Both, |path| path.cut = true);
     thread::sleep(Duration::from_secs(1));
     for side in SIDES {
@@ -46,7 +47,7 @@ fn f02_a_one_way_cut_towards_the_acceptor() {
 
 /// A cut that both sides notice: the one that hears nothing by its heartbeats, the other by being closed, or unheard.
 fn long(name: &'static str, direction: Direction) {
-    let Some(world) = World::start(name, 2) else { return };
+    let Some(world) = World::start(name, 2, Pace::CALM) else { return };
     world.net.change(direction, |path| path.cut = true);
     let deaf = if direction == Direction::BToA { Side::Us } else { Side::Eu };
     for (side, within) in [(deaf, NOTICED), (deaf.other(), LONG)] {
@@ -55,7 +56,7 @@ fn long(name: &'static str, direction: Direction) {
     }
     thread::sleep(LONG.saturating_sub(NOTICED));
     for side in SIDES {
-        world.region(side).until("down", Duration::ZERO);
+        world.region(side).assert_away();
     }
     world.net.change(direction, |path| path.cut = false);
     let took = world.healed();
@@ -66,7 +67,7 @@ fn long(name: &'static str, direction: Direction) {
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f03_a_wire_that_flaps() {
-    let Some(world) = World::start("F3", 3) else { return };
+    let Some(world) = World::start("F3", 3, Pace::CALM) else { return };
     for half in 0..40 {
         world.net.change(Direction::Both, |path| path.cut = half % 2 == 0);
         thread::sleep(Duration::from_millis(500));

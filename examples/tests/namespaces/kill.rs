@@ -12,7 +12,7 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    clients::{Subscriber, assert_exactly, assert_rising},
+    clients::{Pace, Subscriber, assert_exactly, assert_rising},
     world::{HEALING, Side, World},
 };
 
@@ -32,7 +32,7 @@ fn f09_the_acceptor_is_killed_and_restarted() {
 }
 
 fn kill(name: &'static str, side: Side) {
-    let Some(mut world) = World::start(name, 9) else { return };
+    let Some(mut world) = World::start(name, 9, Pace::BUSY) else { return };
     thread::sleep(ACKNOWLEDGED + Duration::from_secs(1));
     let other = side.other();
     let killed = std::time::Instant::now();

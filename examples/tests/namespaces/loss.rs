@@ -4,12 +4,13 @@ use std::{thread, time::Duration};
 
 use emulator::{Direction, Impairment};
 
+use crate::clients::Pace;
 use crate::world::World;
 
 const LASTS: Duration = Duration::from_secs(10);
 
 fn lossy(name: &'static str, loss: f64) -> Option<()> {
-    let world = World::start(name, 4)?;
+    let world = World::start(name, 4, Pace::CALM)?;
     let delay = Duration::from_millis(5);
     world.net.set(Direction::Both, Impairment { loss, delay, ..Impairment::default() });
     thread::sleep(LASTS);
@@ -46,7 +47,7 @@ fn f04_one_packet_of_five_is_lost() {
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f05_f06_late_out_of_order_doubled_and_damaged() {
-    let Some(world) = World::start("F5, F6", 6) else { return };
+    let Some(world) = World::start("F5, F6", 6, Pace::CALM) else { return };
     let (delay, jitter) = (Duration::from_millis(40), Duration::from_millis(20));
     let bad = Impairment { delay, jitter, duplicate: 0.01, corrupt: 0.001, ..Impairment::default() };
     world.net.set(Direction::Both, bad);

@@ -65,6 +65,12 @@ impl Process {
         }
     }
 
+    /// Panics unless the link has no connection: it is down, or an attempt to bring it up again is under way.
+    pub fn assert_away(&self) {
+        let status = self.ask("status");
+        assert!(status.starts_with("down:") || status.starts_with("connecting:"), "{status}");
+    }
+
     /// Waits until the peer wants messages of `topic`.
     pub fn until_wanted(&self, topic: &str) {
         let begin = Instant::now();

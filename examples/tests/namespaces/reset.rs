@@ -2,12 +2,13 @@
 
 use std::{thread, time::Duration};
 
+use crate::clients::Pace;
 use crate::world::{Side, World};
 
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f08_ten_resets() {
-    let Some(world) = World::start("F8", 8) else { return };
+    let Some(world) = World::start("F8", 8, Pace::BUSY) else { return };
     for reset in 0..10 {
         // The kernel of either end in turn; it tells the other end with a RST.
         let side = if reset % 2 == 0 { Side::Eu } else { Side::Us };

@@ -10,7 +10,7 @@ use std::{
 use emulator::{Emulator, Namespace};
 
 use crate::{
-    clients::{Publisher, Subscriber, assert_exactly},
+    clients::{Pace, Publisher, Subscriber, assert_exactly},
     process::Process,
 };
 
@@ -64,13 +64,14 @@ pub struct World {
     pub subscribers: [Option<Subscriber>; 2],
     pub regions: [Process; 2],
     pub net: Arc<Emulator>,
+    pace: Pace,
     name: &'static str,
     begin: Instant,
 }
 
 impl World {
     /// Brings all up, and returns while publishers on both sides publish; `None`, and says so, if it can't be.
-    pub fn start(name: &'static str, seed: u64) -> Option<Self> {
+    pub fn start(name: &'static str, seed: u64, pace: Pace) -> Option<Self> {
         if let Err(missing) = Emulator::available() {
             eprintln!("\n!!! SKIPPED: {name}: no emulated network: {missing}\n");
             return None;
@@ -79,7 +80,7 @@ impl World {
         assert_eq!(SIDES.map(|side| side.namespace(&net).address()), SIDES.map(Side::address));
         let regions = SIDES.map(|side| side.start(&net));
         let subscribers = SIDES.map(|side| Some(Subscriber::start(&net, side)));
-        let mut world = Self { publishers: [vec![], vec![]], subscribers, regions, net, name, begin };
+        let mut world = Self { publishers: [vec![], vec![]], subscribers, regions, net, pace, name, begin };
         for side in SIDES {
             world.region(side).until("live", HEALING);
             world.region(side).until_wanted(&format!("{}/x", side.topics()));
@@ -97,7 +98,7 @@ impl World {
 
     /// Starts the publishers of a side.
     pub fn publish(&mut self, side: Side, first: u64) {
-        let start = |n| Publisher::start(&self.net, side, &format!("{}-{n}", side.name()), first);
+        let start = |n| Publisher::start(&self.net, side, &format!("{}-{n}", side.name()), self.pace, first);
         self.publishers[side as usize] = (0..PUBLISHERS).map(start).collect();
     }
 
