@@ -53,10 +53,9 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn link(&self) -> Result<LinkConfig, Failed> {
-        let everything = TopicFilter::new("#").map_err(|error| Failed::Wrong(error.to_string()))?;
+    fn link(&self, topics: Vec<TopicFilter>) -> LinkConfig {
         let mut link = LinkConfig::new(self.peer.clone());
-        link.topics = vec![everything];
+        link.topics = topics;
         match &self.dial {
             Some(server) => {
                 let (user, password) = login_of(&self.name);
@@ -69,7 +68,7 @@ impl Arguments {
         link.heartbeat = Duration::from_millis(self.heartbeat);
         link.keep_alive = Duration::from_secs(self.keep_alive);
         link.retry_max = Duration::from_millis(self.retry);
-        Ok(link)
+        link
     }
 }
 
@@ -96,7 +95,8 @@ async fn run(arguments: &Arguments) -> Result<(), Failed> {
     let (user, password) = (format!("{name}-user"), format!("{name}-pass"));
     let (peer, secret) = login_of(&arguments.peer);
     let region = Region::start(name.as_str(), arguments.listen, &[(&user, &password), (&peer, &secret)]).await?;
-    region.linker().create_link(arguments.link()?).await?;
+    let everything = TopicFilter::new("#").map_err(|error| Failed::Wrong(error.to_string()))?;
+    region.linker().create_link(arguments.link(vec![everything])).await?;
     say(&format!("listening {}", region.address()))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
