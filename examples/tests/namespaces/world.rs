@@ -58,7 +58,7 @@ impl Side {
     }
 }
 
-/// One side with its clients. `us` first in every pair.
+/// Both regions with their clients, and the wire. `us` is first in every pair.
 pub struct World {
     pub publishers: [Vec<Publisher>; 2],
     pub subscribers: [Option<Subscriber>; 2],
