@@ -165,7 +165,7 @@ async fn packet_ids_wrap_at_65535_on_the_way_in() {
     assert_eq!(timeout(LONG, script).await.unwrap().unwrap(), [65_534, 65_535, 1, 2]);
 }
 
-/// EMQX and others send a packet again on the same connection when its acknowledgement is late.
+/// As a broker does that sends again when an acknowledgement is late.
 #[tokio::test]
 async fn a_packet_that_is_sent_again_is_delivered_once() {
     let (dialled, script) = scripted(link(), |mut wire| async move {

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 /// The ids of the last packets that came in, by which a repetition is known.
 ///
-/// Some brokers send a packet again on the same connection when its acknowledgement is late. Acknowledgements leave in
+/// A broker may send a packet again on the same connection when its acknowledgement is late. Acknowledgements leave in
 /// the order of arrival, so between a packet and its repetition come fewer new ones than Receive Maximum.
 #[derive(Debug)]
 pub(super) struct Recent {
