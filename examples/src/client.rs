@@ -18,7 +18,7 @@ use tokio::{
 pub use rumqttc::v5::mqttbytes::QoS;
 
 /// Longest wait for an answer of the broker.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Why a step of a client failed.
 #[derive(Debug, Error)]

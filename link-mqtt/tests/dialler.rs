@@ -26,18 +26,6 @@ fn refusal(dialled: Result<Connection, DialError>) -> String {
     }
 }
 
-async fn end(connection: &mut Connection) -> ConnectionError {
-    timeout(LONG, async {
-        loop {
-            if let Err(error) = connection.receiver.recv().await {
-                return error;
-            }
-        }
-    })
-    .await
-    .unwrap()
-}
-
 #[tokio::test]
 async fn a_refused_connect_gives_the_brokers_reason_in_words() {
     use ConnectReturnCode as Code;
@@ -178,6 +166,11 @@ async fn a_publish_refused_later_and_a_disconnect_end_the_connection_with_the_re
 
     for (bytes, reason) in [
         (b"\xe0\x02\x8b\x00".as_slice(), "the broker disconnected: server shutting down (0x8b)"),
+        (b"\xe0\x02\x89\x00", "the broker disconnected: server busy (0x89)"),
+        (
+            b"\xe0\x02\x8e\x00",
+            "the broker disconnected: session taken over: another client connected with this client id (0x8e)",
+        ),
         (b"\xe0\x09\x98\x07\x1f\x00\x04away", "the broker disconnected: administrative action (0x98): away"),
         (b"\xe0\x00", "the broker disconnected: no reason given (0x00)"),
     ] {

@@ -1,8 +1,8 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
 
 use link_core::{
     driver::Linker,
-    link::{ClusterName, LinkState, LinkStatus, NodeName, Secret},
+    link::{ClusterName, LinkState, LinkStatus, Secret},
     transport::Endpoint,
 };
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use crate::{
 
 /// A broker with its linker: one region.
 pub struct Region {
-    name: &'static str,
+    name: String,
     broker: Mqtt5Broker,
     linker: Linker,
     login: (String, String),
@@ -23,20 +23,20 @@ pub struct Region {
 
 impl Region {
     /// Starts a broker with these users (the first is the one for clients) and a linker without links.
-    pub async fn start(name: &'static str, bind: SocketAddr, users: &[(&str, &str)]) -> Result<Self, Failed> {
+    pub async fn start(name: &str, bind: SocketAddr, users: &[(&str, &str)]) -> Result<Self, Failed> {
         let broker = plain(bind, users).await?;
         Self::link(name, broker, users)
     }
 
     /// Gives a broker a linker: everything that a broker author has to write.
-    fn link(name: &'static str, mut broker: Mqtt5Broker, users: &[(&str, &str)]) -> Result<Self, Failed> {
-        let linker = Linker::builder(cluster(name), node(name))
+    fn link(name: &str, mut broker: Mqtt5Broker, users: &[(&str, &str)]) -> Result<Self, Failed> {
+        let linker = Linker::builder(parsed(name)?, parsed(&format!("{name}-1"))?)
             .transport(broker.transport())
             .reconcile_every(Duration::from_secs(2))
             .start(broker.host())?;
         broker.connect(linker.clone());
         let login = users.first().map(|(user, password)| ((*user).to_owned(), (*password).to_owned()));
-        Ok(Self { name, broker, linker, login: login.unwrap_or_default() })
+        Ok(Self { name: name.to_owned(), broker, linker, login: login.unwrap_or_default() })
     }
 
     /// Connects a client of this region.
@@ -75,8 +75,8 @@ impl Region {
     }
 
     /// Cluster name.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where clients connect.
@@ -108,9 +108,8 @@ pub(super) fn cluster(name: &str) -> ClusterName {
     ClusterName::new(name).expect("a valid name")
 }
 
-#[allow(clippy::expect_used, reason = "constant names, parsed by a test")]
-fn node(cluster: &str) -> NodeName {
-    NodeName::new(&format!("{cluster}-1")).expect("a valid name")
+fn parsed<T: FromStr<Err: Display>>(name: &str) -> Result<T, Failed> {
+    name.parse().map_err(|error: T::Err| Failed::Wrong(format!("the name `{name}`: {error}")))
 }
 
 pub(super) fn endpoint(address: SocketAddr) -> Endpoint {
@@ -124,7 +123,7 @@ mod tests {
     #[test]
     fn the_names_are_valid() {
         for name in ["us", "eu", "ap", "mars", "venus"] {
-            assert_eq!((cluster(name).as_str(), node(name).as_str()), (name, format!("{name}-1").as_str()));
+            assert_eq!(cluster(name).as_str(), name);
         }
     }
 }

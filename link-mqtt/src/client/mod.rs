@@ -19,8 +19,10 @@
 //!   taken from its state, so that a last word is heard.
 //! - A flush to a broker that takes no bytes stops its keep-alive, so each poll has a time limit of its own.
 //! - A panic inside it ends that one task, and with it this connection.
+//! - It hands on a packet that the broker sends again, and takes a second CONNACK for the first; both are seen here.
 
 mod outbox;
+mod recent;
 mod tls;
 mod words;
 
@@ -48,6 +50,7 @@ use tokio::{
 pub(crate) use outbox::Outbox;
 pub(crate) use tls::client_config;
 
+use self::recent::Recent;
 use crate::{
     fate::Fate,
     payload::{Payload, body_limit},
@@ -125,6 +128,15 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// Ends the connection with the task that polls, however that ends.
+struct EndOnDrop(Fate);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end(ConnectionError::Lost("the MQTT client has stopped".to_owned()));
+    }
+}
+
 /// Connects, subscribes, publishes the opening credit, and returns when the broker has acknowledged all three.
 ///
 /// Has no time limit of its own. Dropping the future closes the socket.
@@ -135,7 +147,8 @@ pub(crate) async fn connect(settings: Settings, inbox: mpsc::Sender<Delivery>, f
     let (client, eventloop) = AsyncClient::new(options(&settings, receive_maximum, upper), requests);
     let (ready, is_ready) = oneshot::channel();
     let task = tokio::spawn(async move {
-        let mut poll = Poll { eventloop, client, inbox, settings, outbox: None, limit: None, ended: None };
+        let recent = Recent::new(receive_maximum);
+        let mut poll = Poll { eventloop, client, inbox, settings, recent, outbox: None, limit: None, ended: None };
         match poll.set_up(upper).await {
             Ok(up) => {
                 if ready.send(Ok(up)).is_err() {
@@ -147,6 +160,7 @@ pub(crate) async fn connect(settings: Settings, inbox: mpsc::Sender<Delivery>, f
                 return;
             }
         }
+        let _stopped = EndOnDrop(fate.clone());
         tokio::select! {
             end = poll.run() => fate.end(end.into()),
             _ = fate.ended() => {}
@@ -201,6 +215,7 @@ struct Poll {
     client: AsyncClient,
     inbox: mpsc::Sender<Delivery>,
     settings: Settings,
+    recent: Recent,
     outbox: Option<Arc<Outbox>>,
     /// Longest time of one poll, known with the CONNACK.
     limit: Option<Duration>,
@@ -320,6 +335,10 @@ impl Poll {
                     }
                 };
             }
+            // The first one was taken before the first step. rumqttc would take over its Receive Maximum.
+            Event::Incoming(Incoming::ConnAck(_)) => {
+                return Err(End::Refused("the broker sends a second CONNACK".to_owned()));
+            }
             Event::Incoming(Incoming::PubRec(_) | Incoming::PubRel(_) | Incoming::PubComp(_)) => {
                 return Err(End::Refused("the broker answers a QoS 1 publish as QoS 2".to_owned()));
             }
@@ -343,8 +362,14 @@ impl Poll {
         if publish.topic != self.settings.down.as_bytes() {
             return Err(End::Refused("the broker sends a topic that was not subscribed to".to_owned()));
         }
-        if publish.qos == QoS::ExactlyOnce {
-            return Err(End::Refused("the broker sends QoS 2 to a QoS 1 subscription".to_owned()));
+        match publish.qos {
+            QoS::AtMostOnce => {}
+            // Its first copy is acknowledged, or will be: that is the answer to this one too.
+            QoS::AtLeastOnce if !self.recent.is_new(publish.pkid, publish.dup) => return Ok(()),
+            QoS::AtLeastOnce => {}
+            QoS::ExactlyOnce => {
+                return Err(End::Refused("the broker sends QoS 2 to a QoS 1 subscription".to_owned()));
+            }
         }
         let payload = std::mem::take(&mut publish.payload);
         let delivery = Delivery { channel: self.settings.channel, payload, client: self.client.clone(), publish };
@@ -352,5 +377,22 @@ impl Poll {
             let most = self.settings.max_inflight.max(1);
             End::Refused(format!("the broker sends more than the Receive Maximum of {most}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_task_ends_the_connection() {
+        let fate = Fate::new();
+        let stopped = EndOnDrop(fate.clone());
+        let task = tokio::spawn(async move {
+            let _stopped = stopped;
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(task.await.is_err_and(|error| error.is_panic()));
+        assert_eq!(fate.ended().await, ConnectionError::Lost("the MQTT client has stopped".to_owned()));
     }
 }

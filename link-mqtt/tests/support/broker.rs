@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -33,6 +36,29 @@ pub struct Sessions {
     pub client_ids: Mutex<Vec<String>>,
     /// Most packets of one client that ever waited or were in flight.
     pub most_queued: Mutex<usize>,
+    pub faults: Faults,
+}
+
+/// What the broker does wrong, and how often it did.
+#[derive(Default)]
+pub struct Faults {
+    /// Hangs up on the n-th publish it takes, of all clients, and each n-th after it: before the PUBACK. 0: never.
+    pub hang_up_every: AtomicUsize,
+    /// Sends each publish a second time on the same connection, with the DUP flag.
+    pub repeats: AtomicBool,
+    pub taken: AtomicUsize,
+    pub hung_up: AtomicUsize,
+}
+
+impl Faults {
+    /// Whether to hang up on a publish that has been taken.
+    fn hangs_up(&self) -> bool {
+        let every = self.hang_up_every.load(Ordering::SeqCst);
+        let taken = self.taken.fetch_add(1, Ordering::SeqCst) + 1;
+        let now = every > 0 && taken.is_multiple_of(every);
+        self.hung_up.fetch_add(usize::from(now), Ordering::SeqCst);
+        now
+    }
 }
 
 impl Sessions {
@@ -149,6 +175,9 @@ async fn receive<S: AsyncRead + AsyncWrite + Send>(
             Packet::Publish(publish) => {
                 let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
                 let taken = acceptor.on_publish(client, &topic, publish.payload).await;
+                if sessions.faults.hangs_up() {
+                    return;
+                }
                 let mut ack = PubAck::new(publish.pkid, None);
                 if matches!(taken, LinkPublish::Refused(_)) {
                     ack.reason = PubAckReason::NotAuthorized;
@@ -196,7 +225,11 @@ async fn write<S: AsyncRead + AsyncWrite + Send>(
             inflight += 1;
             let mut publish = Publish::new(topic, QoS::AtLeastOnce, payload, None);
             publish.pkid = pkid;
-            Packet::Publish(publish).write(&mut bytes, None).unwrap();
+            Packet::Publish(publish.clone()).write(&mut bytes, None).unwrap();
+            if sessions.faults.repeats.load(Ordering::SeqCst) {
+                publish.dup = true;
+                Packet::Publish(publish).write(&mut bytes, None).unwrap();
+            }
         }
         if writer.write_all(&bytes).await.is_err() {
             return;

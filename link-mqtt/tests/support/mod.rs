@@ -10,7 +10,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use link_core::{
     link::{ClusterName, LinkConfig, NodeName},
-    transport::{Connection, Dial, DialError, Endpoint, Transport},
+    transport::{Connection, ConnectionError, Dial, DialError, Endpoint, Transport},
 };
 use link_mqtt::MqttTransport;
 use rumqttc::v5::mqttbytes::v5::*;
@@ -82,6 +82,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     pub async fn puback(&mut self, pkid: u16) {
         self.write(Packet::PubAck(PubAck::new(pkid, None))).await;
+    }
+
+    /// Publishes at QoS 1.
+    pub async fn send(&mut self, topic: &str, pkid: u16, dup: bool, payload: impl Into<Bytes>) {
+        let mut publish = Publish::new(topic, rumqttc::v5::mqttbytes::QoS::AtLeastOnce, payload, None);
+        (publish.pkid, publish.dup) = (pkid, dup);
+        self.write(Packet::Publish(publish)).await;
     }
 
     /// CONNECT, SUBSCRIBE and the opening credit, all granted. Gives the topic that the client subscribed to.
@@ -175,12 +182,30 @@ where
     T: Send + 'static,
     F: 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let dial = tokio::spawn(async move { MqttTransport::new().dial(&dial_to(endpoint("mqtt", port), link)).await });
+    let (listener, dial) = dial_listener(link).await;
     let (stream, _) = timeout(LONG, listener.accept()).await.unwrap().unwrap();
     let script = tokio::spawn(script(Wire::new(stream)));
     (timeout(LONG, dial).await.unwrap().unwrap(), script)
+}
+
+/// Dials a listener that accepts nothing by itself.
+pub async fn dial_listener(link: LinkConfig) -> (TcpListener, tokio::task::JoinHandle<Result<Connection, DialError>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let dial = tokio::spawn(async move { MqttTransport::new().dial(&dial_to(endpoint("mqtt", port), link)).await });
+    (listener, dial)
+}
+
+/// How a connection ends; what it gives before is passed over.
+pub async fn end(connection: &mut Connection) -> ConnectionError {
+    let receive = async {
+        loop {
+            if let Err(error) = connection.receiver.recv().await {
+                return error;
+            }
+        }
+    };
+    timeout(LONG, receive).await.expect("the connection has ended")
 }
 
 pub fn frame(text: impl Into<String>) -> Bytes {
