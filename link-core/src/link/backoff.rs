@@ -13,28 +13,32 @@ pub(crate) struct Backoff {
     first: Duration,
     max: Duration,
     failures: u32,
+    /// How often the pause has doubled.
+    doubled: u32,
 }
 
 impl Backoff {
     pub(crate) fn new(first: Duration, max: Duration) -> Self {
-        Self { first, max, failures: 0 }
+        Self { first, max, failures: 0, doubled: 0 }
     }
 
     /// The pause after one more failure.
     pub(crate) fn fail(&mut self, rng: &mut Rng) -> Duration {
-        let full = self.first.saturating_mul(1u32 << self.failures.min(20)).min(self.max);
+        let full = self.first.saturating_mul(1u32 << self.doubled.min(20)).min(self.max);
         self.failures = self.failures.saturating_add(1);
+        self.doubled = self.doubled.saturating_add(1);
         full.mul_f64(0.5 + 0.5 * rng.fraction())
     }
 
     /// The pause after a refusal, which a quick retry would not change.
     pub(crate) fn refused(&mut self, rng: &mut Rng) -> Duration {
-        self.failures = self.failures.saturating_add(3);
+        self.doubled = self.doubled.saturating_add(3);
         self.fail(rng)
     }
 
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
+        self.doubled = 0;
     }
 
     /// Failures since the last reset.
@@ -57,6 +61,9 @@ mod tests {
             assert!(pause >= full / 2 && pause <= full, "{pause:?} outside the upper half of {full:?}");
             full = (full * 2).min(Duration::from_secs(30));
         }
+        assert_eq!(backoff.failures(), 40);
+        backoff.refused(&mut rng);
+        assert_eq!(backoff.failures(), 41, "a refusal is one failure");
         backoff.reset();
         assert!(backoff.fail(&mut rng) <= Duration::from_millis(100));
     }
