@@ -120,6 +120,9 @@ pub struct Identity {
     pub user: Option<String>,
     /// Names in the certificate that passed verification.
     pub certificate_names: Vec<String>,
+    /// Whether the certificate says which cluster speaks: then one of its names must be the peer's cluster, where the
+    /// link asks for no other.
+    pub names_cluster: bool,
 }
 
 /// A connection that is up. Dropping it closes it.

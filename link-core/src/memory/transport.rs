@@ -116,7 +116,7 @@ impl Transport for MemoryTransport {
             let known = listener.users.iter().any(|(u, p)| Some(u) == user.as_ref() && Some(p.as_str()) == password);
             (listener.accepted.clone(), !(listener.users.is_empty() || known))
         };
-        let identity = Identity { address: self.name.clone(), user, certificate_names: Vec::new() };
+        let identity = Identity { address: self.name.clone(), user, ..Identity::default() };
         let gone = |endpoint| DialError::Unreachable { endpoint, reason: "connection refused".to_owned() };
         if refusal {
             let reason = "bad user name or password".to_owned();
@@ -129,7 +129,7 @@ impl Transport for MemoryTransport {
         let broken = watch::Sender::new(false);
         let channels = dial.link.connections.get();
         let (near, far) = (wire(channels, &broken), wire(channels, &broken));
-        let here = Identity { address: endpoint.host.clone(), user: None, certificate_names: Vec::new() };
+        let here = Identity { address: endpoint.host.clone(), user: None, ..Identity::default() };
         self.network.state().wires.push((self.name.clone(), endpoint.host.clone(), broken));
         let theirs = connection(identity, far.0, near.1);
         accepted.send(Accepted::Connection(theirs)).await.map_err(|_| gone(endpoint.clone()))?;

@@ -148,9 +148,14 @@ impl Node {
             let reason = format!("`{}` expects cluster `{}` here, but this is `{own}`", hello.cluster, hello.expects);
             return Err((CloseCode::WrongCluster, reason));
         }
-        if let Some(wanted) = &link.config.peer_identity
-            && identity.user.as_ref() != Some(wanted)
-            && !identity.certificate_names.contains(wanted)
+        // Without a wish of the link the certificate must be of the cluster, where it says of which it is.
+        let wanted = match &link.config.peer_identity {
+            Some(wanted) => Some(wanted.as_str()),
+            None => identity.names_cluster.then_some(hello.cluster.as_str()),
+        };
+        if let Some(wanted) = wanted
+            && identity.user.as_deref() != Some(wanted)
+            && !identity.certificate_names.iter().any(|name| name.eq_ignore_ascii_case(wanted))
         {
             let reason = format!("`{}` may not speak for cluster `{}`", shown(identity), hello.cluster);
             return Err((CloseCode::Identity, reason));

@@ -174,8 +174,7 @@ impl MqttAcceptor {
     /// Call it when the host has refused the login of a client. The linker shows it in the status of the link that the
     /// user belongs to. Where too many wait to be seen, it is forgotten.
     pub fn on_refused(&self, client_id: &str, user: Option<&str>, reason: &str) {
-        let identity =
-            Identity { address: client_id.to_owned(), user: user.map(str::to_owned), certificate_names: Vec::new() };
+        let identity = Identity { address: client_id.to_owned(), user: user.map(str::to_owned), ..Identity::default() };
         // A flood of wrong logins must not keep connections out: they leave half of the backlog free.
         if self.inner.accepted.capacity() > self.inner.accepted.max_capacity() / 2 {
             let _ = self.inner.accepted.try_send(Accepted::Refused { identity, reason: reason.to_owned() });

@@ -1,0 +1,263 @@
+//! The receiving half of a connection: a task for each stream, and what they have read.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use link_core::transport::{Class, ConnectionError, FrameReceiver};
+use quinn::{Connection, RecvStream, VarInt};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+use crate::{
+    error::{lost, read_error},
+    record::{CHANNEL, DETACHED, LARGE, LENGTH},
+    settings,
+};
+
+/// Frames of control, and of each data channel, that are read ahead.
+const CONTROL_AHEAD: usize = 16;
+const AHEAD: usize = 1;
+
+/// What has been read, in the order of its class.
+pub(crate) struct Receiver {
+    connection: Connection,
+    control: mpsc::Receiver<Result<Bytes, ConnectionError>>,
+    data: mpsc::Receiver<(u16, Bytes)>,
+    fault: Arc<OnceLock<ConnectionError>>,
+    // Dropping them ends the reading.
+    _tasks: JoinSet<()>,
+}
+
+/// What the tasks of one connection share.
+struct Reading {
+    connection: Connection,
+    data: mpsc::Sender<(u16, Bytes)>,
+    /// Whether the peer has opened each of its channels.
+    opened: Mutex<Vec<bool>>,
+    max_frame: usize,
+    large: Mutex<Large>,
+    /// Streams of large frames that are being read.
+    detached: AtomicUsize,
+    /// Why this side ended the connection.
+    fault: Arc<OnceLock<ConnectionError>>,
+}
+
+/// Large frames of which the stream or the mark has come, by the id of the stream.
+#[derive(Default)]
+struct Large {
+    streams: HashMap<u64, RecvStream>,
+    awaited: HashMap<u64, oneshot::Sender<RecvStream>>,
+}
+
+impl Receiver {
+    pub(crate) fn new(connection: Connection, control: RecvStream, channels: u16, max_frame: usize) -> Self {
+        let (control_queue, control_frames) = mpsc::channel(CONTROL_AHEAD);
+        let (data, frames) = mpsc::channel(usize::from(channels) * AHEAD);
+        let fault = Arc::new(OnceLock::new());
+        let reading = Arc::new(Reading {
+            connection: connection.clone(),
+            data,
+            opened: Mutex::new(vec![false; channels.into()]),
+            max_frame,
+            large: Mutex::default(),
+            detached: AtomicUsize::new(0),
+            fault: fault.clone(),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(read_control(reading.clone(), control, control_queue));
+        tasks.spawn(accept_streams(reading));
+        Self { connection, control: control_frames, data: frames, fault, _tasks: tasks }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.connection.close(VarInt::from_u32(0), b"closed");
+    }
+}
+
+#[async_trait]
+impl FrameReceiver for Receiver {
+    async fn recv(&mut self) -> Result<(Class, Bytes), ConnectionError> {
+        loop {
+            // Why the peer closes is in its last control frame: that is given out, whatever came of the data. With the
+            // connection both end.
+            tokio::select! {
+                biased;
+                frame = self.control.recv() => match frame {
+                    Some(Ok(frame)) => return Ok((Class::Control, frame)),
+                    Some(Err(error)) => return Err(self.fault.get().cloned().unwrap_or(error)),
+                    None => return Err(ConnectionError::Closed("this side closed the connection".to_owned())),
+                },
+                Some((channel, frame)) = self.data.recv() => return Ok((Class::Data(channel), frame)),
+            }
+        }
+    }
+}
+
+async fn read_control(
+    reading: Arc<Reading>,
+    mut stream: RecvStream,
+    frames: mpsc::Sender<Result<Bytes, ConnectionError>>,
+) {
+    loop {
+        let frame = read_record(&mut stream, &reading, false).await;
+        let is_last = frame.is_err();
+        if let Err(error) = &frame {
+            reading.end(error);
+        }
+        if frames.send(frame).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// Takes the streams that the peer opens, each with a task of its own: what is lost of one delays no other.
+async fn accept_streams(reading: Arc<Reading>) {
+    let mut tasks = JoinSet::new();
+    let error = loop {
+        tokio::select! {
+            stream = reading.connection.accept_uni() => match stream {
+                Ok(stream) => tasks.spawn(read_stream(reading.clone(), stream)),
+                Err(error) => break lost(error),
+            },
+            Some(read) = tasks.join_next() => match read {
+                Ok(Err(error)) => break error,
+                _ => continue,
+            },
+        };
+    };
+    reading.end(&error);
+}
+
+async fn read_stream(reading: Arc<Reading>, mut stream: RecvStream) -> Result<(), ConnectionError> {
+    let mut kind = [0];
+    stream.read_exact(&mut kind).await.map_err(read_error)?;
+    match kind {
+        [CHANNEL] => {
+            let mut channel = [0; 2];
+            stream.read_exact(&mut channel).await.map_err(read_error)?;
+            let channel = u16::from_be_bytes(channel);
+            reading.open(channel)?;
+            read_channel(&reading, channel, stream).await
+        }
+        [LARGE] => reading.has_come(stream),
+        [other] => Err(broken(format!("a stream begins with {other:#04x}"))),
+    }
+}
+
+async fn read_channel(reading: &Reading, channel: u16, mut stream: RecvStream) -> Result<(), ConnectionError> {
+    loop {
+        let frame = read_record(&mut stream, reading, true).await?;
+        if reading.data.send((channel, frame)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The next frame of a stream. Nothing is set aside for it before its length has been checked.
+async fn read_record(stream: &mut RecvStream, reading: &Reading, is_channel: bool) -> Result<Bytes, ConnectionError> {
+    let mut length = [0; LENGTH];
+    stream.read_exact(&mut length).await.map_err(read_error)?;
+    let length = u32::from_be_bytes(length);
+    let (size, limit) = ((length & !DETACHED) as usize, reading.max_frame);
+    if size > limit {
+        return Err(ConnectionError::TooLarge { size, limit });
+    }
+    if length & DETACHED == 0 {
+        return read_frame(stream, size).await;
+    }
+    if !is_channel {
+        return Err(broken("a control frame is on a stream of its own".to_owned()));
+    }
+    let mut id = [0; size_of::<u64>()];
+    stream.read_exact(&mut id).await.map_err(read_error)?;
+    let mut large = reading.wait_for(u64::from_be_bytes(id)).await?;
+    let frame = read_frame(&mut large, size).await;
+    reading.detached.fetch_sub(1, Ordering::Relaxed);
+    frame
+}
+
+/// Reads a frame as it comes in: memory grows with what is there, not with what was said to come.
+async fn read_frame(stream: &mut RecvStream, size: usize) -> Result<Bytes, ConnectionError> {
+    let mut frame = bytes::BytesMut::with_capacity(size.min(AT_ONCE));
+    while frame.len() < size {
+        let at = frame.len();
+        frame.resize(at + (size - at).min(AT_ONCE), 0);
+        stream.read_exact(&mut frame[at..]).await.map_err(read_error)?;
+    }
+    Ok(frame.freeze())
+}
+
+const AT_ONCE: usize = 64 << 10;
+
+impl Reading {
+    /// Ends the connection, unless it has ended.
+    fn end(&self, error: &ConnectionError) {
+        if self.fault.set(error.clone()).is_ok() {
+            self.connection.close(VarInt::from_u32(1), error.to_string().as_bytes());
+        }
+    }
+
+    fn open(&self, channel: u16) -> Result<(), ConnectionError> {
+        let was_opened = {
+            let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            opened.get_mut(usize::from(channel)).map(|opened| std::mem::replace(opened, true))
+        };
+        match was_opened {
+            Some(false) => Ok(()),
+            Some(true) => Err(broken(format!("channel {channel} was opened twice"))),
+            None => Err(broken(format!("there is no channel {channel}"))),
+        }
+    }
+
+    fn large(&self) -> std::sync::MutexGuard<'_, Large> {
+        // A panic elsewhere leaves the tables whole: each call changes them in one step.
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream of a large frame has come.
+    fn has_come(&self, stream: RecvStream) -> Result<(), ConnectionError> {
+        if self.detached.fetch_add(1, Ordering::Relaxed) >= settings::DETACHED as usize {
+            return Err(broken("more large frames are under way than allowed".to_owned()));
+        }
+        let id = u64::from(stream.id());
+        let mut large = self.large();
+        match large.awaited.remove(&id) {
+            Some(waits) => {
+                let _ = waits.send(stream);
+            }
+            None => {
+                large.streams.insert(id, stream);
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream of a large frame, which may be still to come.
+    async fn wait_for(&self, id: u64) -> Result<RecvStream, ConnectionError> {
+        let comes = {
+            let mut large = self.large();
+            if let Some(stream) = large.streams.remove(&id) {
+                return Ok(stream);
+            }
+            let (waits, comes) = oneshot::channel();
+            large.awaited.insert(id, waits);
+            comes
+        };
+        comes.await.map_err(|_| ConnectionError::Closed(format!("stream {id} was awaited twice")))
+    }
+}
+
+fn broken(what: String) -> ConnectionError {
+    ConnectionError::Lost(format!("the peer broke the rules: {what}"))
+}

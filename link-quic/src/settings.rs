@@ -1,0 +1,99 @@
+//! What a transport takes at most, and how it sends.
+
+use std::time::Duration;
+
+/// Limits of one side. The defaults fit a link between regions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuicSettings {
+    /// Data channels of a connection that this side dials: each is an ordered stream of its own, over which the lanes of
+    /// the link are spread. 1 to 64; 8 by default.
+    pub channels: u16,
+    /// Most bytes of a frame that this side takes; 16 MiB by default.
+    pub max_frame: u32,
+    /// Frames of more bytes go on a stream of their own, at a lower priority; 256 KiB by default.
+    pub detach_above: usize,
+    /// Bytes that a peer may send on one stream before they are taken here; 4 MiB by default. It bounds the rate of a
+    /// channel to this a round trip.
+    pub stream_window: u32,
+    /// The same for all streams of a connection; 16 MiB by default. It bounds what a connection holds in memory, the
+    /// frames under way aside.
+    pub connection_window: u32,
+    /// Bytes that are sent and not acknowledged, at most; 16 MiB by default.
+    pub send_window: u64,
+    /// How the rate is found.
+    pub congestion: Congestion,
+    /// Whether paths are probed for larger packets. On by default; switch it off where a simulated network carries none.
+    pub discover_mtu: bool,
+    /// Handshakes that may be under way on the accepting side; 64 by default. With more than half of them a peer has to
+    /// prove its address first (RFC 9000, section 8.1), with all of them it is refused.
+    pub handshakes: usize,
+    /// Most time from the first packet of a peer to its preface; 10 s by default.
+    pub handshake_time: Duration,
+    /// Connections that wait for the linker to take them; 16 by default. More wait in their handshake.
+    pub backlog: usize,
+    /// Keep-alive of connections that are accepted; 15 s by default. Those that are dialled have the link's.
+    pub keep_alive: Duration,
+}
+
+/// Congestion control of a connection's sending side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438). Fair beside other traffic; slow where packets are lost for other reasons than congestion.
+    #[default]
+    Cubic,
+    /// BBR: follows the measured bandwidth, and minds random loss little. Quinn calls its implementation experimental.
+    Bbr,
+}
+
+impl Default for QuicSettings {
+    fn default() -> Self {
+        Self {
+            channels: 8,
+            max_frame: 16 << 20,
+            detach_above: 256 << 10,
+            stream_window: 4 << 20,
+            connection_window: 16 << 20,
+            send_window: 16 << 20,
+            congestion: Congestion::Cubic,
+            discover_mtu: true,
+            handshakes: 64,
+            handshake_time: Duration::from_secs(10),
+            backlog: 16,
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Streams of their own that may be under way for large frames.
+pub(crate) const DETACHED: u32 = 16;
+/// A connection on which nothing was heard for so many keep-alives is lost.
+const SILENT: u32 = 3;
+
+impl QuicSettings {
+    /// `bidirectional`: how many such streams the peer may open. It may open one of the other kind for each channel.
+    pub(crate) fn transport(&self, keep_alive: Duration, bidirectional: u32, channels: u16) -> quinn::TransportConfig {
+        let mut config = quinn::TransportConfig::default();
+        let idle = keep_alive.saturating_mul(SILENT);
+        config
+            .keep_alive_interval(Some(keep_alive))
+            .max_idle_timeout(Some(quinn::IdleTimeout::try_from(idle).unwrap_or(quinn::VarInt::MAX.into())))
+            .max_concurrent_bidi_streams(bidirectional.into())
+            .max_concurrent_uni_streams((u32::from(channels) + DETACHED).into())
+            .stream_receive_window(self.stream_window.into())
+            .receive_window(self.connection_window.into())
+            .send_window(self.send_window)
+            .datagram_receive_buffer_size(None);
+        match self.congestion {
+            Congestion::Cubic => {
+                config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::CubicConfig::default()))
+            }
+            Congestion::Bbr => {
+                config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::BbrConfig::default()))
+            }
+        };
+        if !self.discover_mtu {
+            config.mtu_discovery_config(None);
+        }
+        config
+    }
+}

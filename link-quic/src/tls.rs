@@ -1,0 +1,81 @@
+//! Certificates: who may be at the other end.
+
+use std::sync::Arc;
+
+use link_core::link::TlsSettings;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::{
+    RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+    version::TLS13,
+};
+
+/// What both sides must speak (RFC 7301).
+pub(crate) const ALPN: &[u8] = b"mqtt-link/1";
+
+/// Makes the TLS settings of a link usable for dialling. The error says which setting is wrong.
+pub(crate) fn client(settings: &TlsSettings) -> Result<QuicClientConfig, String> {
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|e| format!("tls: {e}"))?
+        .with_root_certificates(roots(settings)?);
+    let (chain, key) = own(settings)?;
+    let mut config = builder.with_client_auth_cert(chain, key).map_err(|e| format!("tls.certificate: {e}"))?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    QuicClientConfig::try_from(config).map_err(|e| format!("tls: {e}"))
+}
+
+/// The same for accepting: who dials must have a certificate that the `ca` has signed.
+pub(crate) fn server(settings: &TlsSettings) -> Result<QuicServerConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(settings)?), provider.clone())
+        .build()
+        .map_err(|e| format!("tls.ca: {e}"))?;
+    let (chain, key) = own(settings)?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|e| format!("tls: {e}"))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|e| format!("tls.certificate: {e}"))?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    QuicServerConfig::try_from(config).map_err(|e| format!("tls: {e}"))
+}
+
+/// The DNS names in the certificate of the other end, which has been verified.
+pub(crate) fn names(connection: &quinn::Connection) -> Vec<String> {
+    let Some(chain) = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok())
+    else {
+        return Vec::new();
+    };
+    let Some(Ok(certificate)) = chain.first().map(webpki::EndEntityCert::try_from) else { return Vec::new() };
+    certificate.valid_dns_names().map(str::to_owned).collect()
+}
+
+fn roots(settings: &TlsSettings) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("tls.ca", &settings.ca)? {
+        roots.add(certificate).map_err(|e| format!("tls.ca: {e}"))?;
+    }
+    Ok(roots)
+}
+
+fn own(settings: &TlsSettings) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
+        return Err("tls.certificate and tls.key are needed: both ends of a QUIC link show who they are".to_owned());
+    };
+    let chain = certificates("tls.certificate", certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(|e| format!("tls.key: {e}"))?;
+    Ok((chain, key))
+}
+
+fn certificates(setting: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| format!("{setting}: {e}"))?;
+    if certificates.is_empty() {
+        return Err(format!("{setting} has no certificate"));
+    }
+    Ok(certificates)
+}

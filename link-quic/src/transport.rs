@@ -1,0 +1,174 @@
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::{Arc, Mutex as SyncMutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use link_core::{
+    link::TlsSettings,
+    transport::{Accepted, Connection, Dial, DialError, Transport},
+};
+use quinn::{Endpoint, EndpointConfig, ServerConfig};
+use thiserror::Error;
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+
+use crate::{accept::accept_peers, preface::MOST_CHANNELS, settings::QuicSettings, tls};
+
+/// Dials links over QUIC, and accepts them.
+pub struct QuicTransport {
+    settings: Arc<QuicSettings>,
+    /// What dials, by the family of the address: made with the first dial.
+    dialling: SyncMutex<Dialling>,
+    listening: Option<Listening>,
+}
+
+#[derive(Default)]
+struct Dialling {
+    v4: Option<Endpoint>,
+    v6: Option<Endpoint>,
+}
+
+struct Listening {
+    endpoint: Endpoint,
+    accepted: Mutex<mpsc::Receiver<Accepted>>,
+    // Dropping it ends the task.
+    _task: JoinSet<()>,
+}
+
+/// Why a transport does not listen. Nothing has changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// A setting can't be used.
+    #[error("{0}")]
+    Settings(String),
+    /// The address can't be used.
+    #[error("{address}: {error}")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// This transport only dials.
+    #[error("the transport does not listen")]
+    NotListening,
+}
+
+impl QuicTransport {
+    /// A transport that only dials. Settings that can't be used show when a link dials.
+    pub fn new(settings: QuicSettings) -> Self {
+        Self { settings: Arc::new(settings), dialling: SyncMutex::default(), listening: None }
+    }
+
+    /// A transport that dials, and accepts peers on a UDP port. To be called inside a tokio runtime.
+    ///
+    /// A peer is let in if its certificate is signed by an authority in `tls.ca`; this side shows `tls.certificate`,
+    /// which should name the own cluster. `tls.server_name` is not used.
+    ///
+    /// # Errors
+    /// A [`ListenError`] says which setting, or that the address, can't be used.
+    pub fn listen(address: SocketAddr, tls: &TlsSettings, settings: QuicSettings) -> Result<Self, ListenError> {
+        let config = server_config(tls, &settings).map_err(ListenError::Settings)?;
+        let failed = |error| ListenError::Address { address, error };
+        let runtime = tokio::runtime::Handle::try_current().map_err(|e| ListenError::Settings(e.to_string()))?;
+        let socket = UdpSocket::bind(address).map_err(failed)?;
+        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(quinn::TokioRuntime))
+            .map_err(failed)?;
+        let settings = Arc::new(settings);
+        let (accepted, queue) = mpsc::channel(settings.backlog.max(1));
+        let mut task = JoinSet::new();
+        task.spawn_on(accept_peers(endpoint.clone(), settings.clone(), accepted), &runtime);
+        let listening = Listening { endpoint, accepted: Mutex::new(queue), _task: task };
+        Ok(Self { settings, dialling: SyncMutex::default(), listening: Some(listening) })
+    }
+
+    /// The address on which peers are accepted.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.listening.as_ref().and_then(|listening| listening.endpoint.local_addr().ok())
+    }
+
+    /// Takes another certificate, key or authority for the peers that connect from now on. Connections that are up stay.
+    /// A link that dials takes new ones with [`update_link`](link_core::driver::Linker::update_link).
+    ///
+    /// # Errors
+    /// With a [`ListenError`] the old ones stay.
+    pub fn reload(&self, tls: &TlsSettings) -> Result<(), ListenError> {
+        let Some(listening) = &self.listening else { return Err(ListenError::NotListening) };
+        let config = server_config(tls, &self.settings).map_err(ListenError::Settings)?;
+        listening.endpoint.set_server_config(Some(config));
+        Ok(())
+    }
+
+    /// Moves the connections that this side has dialled to new local ports, as after a change of the network. They go
+    /// on, and lose nothing (RFC 9000, section 9).
+    ///
+    /// # Errors
+    /// What the system said to a new socket; the connections stay where they are then.
+    pub fn rebind(&self) -> io::Result<()> {
+        let dialling = self.dialling();
+        for (endpoint, any) in [(&dialling.v4, ANY_V4), (&dialling.v6, ANY_V6)] {
+            if let Some(endpoint) = endpoint {
+                endpoint.rebind(UdpSocket::bind(any)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn endpoint_for(&self, address: SocketAddr) -> io::Result<Endpoint> {
+        let mut dialling = self.dialling();
+        let (endpoint, any) = match address {
+            SocketAddr::V4(_) => (&mut dialling.v4, ANY_V4),
+            SocketAddr::V6(_) => (&mut dialling.v6, ANY_V6),
+        };
+        if let Some(endpoint) = endpoint {
+            return Ok(endpoint.clone());
+        }
+        Ok(endpoint.insert(Endpoint::client(any)?).clone())
+    }
+
+    fn dialling(&self) -> std::sync::MutexGuard<'_, Dialling> {
+        // A panic elsewhere leaves an endpoint or none: both are fine.
+        self.dialling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const ANY_V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+impl Default for QuicTransport {
+    fn default() -> Self {
+        Self::new(QuicSettings::default())
+    }
+}
+
+fn server_config(tls: &TlsSettings, settings: &QuicSettings) -> Result<ServerConfig, String> {
+    let mut config = ServerConfig::with_crypto(Arc::new(tls::server(tls)?));
+    config.transport_config(Arc::new(settings.transport(settings.keep_alive, 1, MOST_CHANNELS)));
+    config.max_incoming(settings.handshakes.saturating_mul(2).max(1));
+    Ok(config)
+}
+
+#[async_trait]
+impl Transport for QuicTransport {
+    fn schemes(&self) -> &[&'static str] {
+        &["quic"]
+    }
+
+    async fn dial(&self, dial: &Dial) -> Result<Connection, DialError> {
+        crate::dial::dial(dial, &self.settings, |address| self.endpoint_for(address)).await
+    }
+
+    async fn accept(&self) -> Accepted {
+        if let Some(listening) = &self.listening
+            && let Some(accepted) = listening.accepted.lock().await.recv().await
+        {
+            return accepted;
+        }
+        std::future::pending().await
+    }
+}
