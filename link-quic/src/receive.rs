@@ -88,18 +88,16 @@ impl Drop for Receiver {
 #[async_trait]
 impl FrameReceiver for Receiver {
     async fn recv(&mut self) -> Result<(Class, Bytes), ConnectionError> {
-        loop {
-            // Why the peer closes is in its last control frame: that is given out, whatever came of the data. With the
-            // connection both end.
-            tokio::select! {
-                biased;
-                frame = self.control.recv() => match frame {
-                    Some(Ok(frame)) => return Ok((Class::Control, frame)),
-                    Some(Err(error)) => return Err(self.fault.get().cloned().unwrap_or(error)),
-                    None => return Err(ConnectionError::Closed("this side closed the connection".to_owned())),
-                },
-                Some((channel, frame)) = self.data.recv() => return Ok((Class::Data(channel), frame)),
-            }
+        // Why the peer closes is in its last control frame: that is given out, whatever came of the data. With the
+        // connection both end.
+        tokio::select! {
+            biased;
+            frame = self.control.recv() => match frame {
+                Some(Ok(frame)) => Ok((Class::Control, frame)),
+                Some(Err(error)) => Err(self.fault.get().cloned().unwrap_or(error)),
+                None => Err(ConnectionError::Closed("this side closed the connection".to_owned())),
+            },
+            Some((channel, frame)) = self.data.recv() => Ok((Class::Data(channel), frame)),
         }
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn open(inner: &Arc<Inner>, bundle: &Arc<Bundle>) -> Option<Connectio
             address: bundle.owner.client_id.clone(),
             user: bundle.owner.user.clone(),
             certificate_names: bundle.owner.certificate_names.clone(),
+            names_cluster: false,
         },
         control: sender(first, false),
         data: members.iter().map(|channel| sender(channel, true)).collect(),

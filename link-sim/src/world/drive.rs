@@ -173,7 +173,7 @@ impl World {
         let identity = |world: &Self, site: Site| Identity {
             address: world.sites[site].name.clone(),
             user: Some(world.sites[site].cluster.to_owned()),
-            certificate_names: Vec::new(),
+            ..Identity::default()
         };
         let (dialler, acceptor) = (identity(self, from), identity(self, to));
         self.input(to, Input::Connected { connection: there, dial: None, identity: dialler, channels });

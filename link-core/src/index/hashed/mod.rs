@@ -231,10 +231,10 @@ fn push<T>(list: &mut Vec<T>, value: T) {
     list.push(value);
 }
 
-/// Gives back what is not used, if that is a quarter or more.
+/// Gives back what is not used, if that is an eighth or more.
 fn shrink<T>(list: &mut Vec<T>) {
-    if list.len() < list.capacity() - list.capacity() / 4 {
-        list.shrink_to(list.len() + list.len() / 8);
+    if list.len() < list.capacity() - list.capacity() / 8 {
+        list.shrink_to(list.len() + list.len() / 16);
     }
 }
 
