@@ -121,7 +121,7 @@ fn listening(authority: &Authority, settings: QuicSettings) -> QuicTransport {
 async fn strangers_are_reported_with_a_reason() {
     let authority = Authority::new();
     let us =
-        listening(&authority, QuicSettings { handshake_time: Duration::from_millis(500), ..QuicSettings::default() });
+        listening(&authority, QuicSettings { handshake_time: Duration::from_secs(3), ..QuicSettings::default() });
     let at = us.local_address().unwrap();
 
     let error = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) }.connect(&authority, at).await;
