@@ -1,15 +1,11 @@
 //! The only loop: wait for an input or the deadline, let the node handle it, carry out what it puts out.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::{Instant as TokioInstant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -145,7 +141,7 @@ impl Running {
         let mut round = Vec::with_capacity(INPUTS_A_ROUND);
         self.drain();
         loop {
-            let deadline = self.node.poll_timeout().map(|at| TokioInstant::from_std(self.shared.start + at));
+            let deadline = self.node.poll_timeout().map(|at| self.shared.start + at);
             let sleep = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -319,7 +315,8 @@ async fn connect(carrier: Option<Arc<dyn Transport>>, request: Dial) -> Result<C
     }
 }
 
-/// When the clock of a linker started; what the node calls time is counted from there.
+/// When the clock of a linker started; what the node calls time is counted from there. It is the clock of the runtime:
+/// where that is simulated, so is the time of the node.
 pub(super) fn clock() -> Instant {
     Instant::now()
 }
