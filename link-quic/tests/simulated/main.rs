@@ -40,7 +40,7 @@ fn run(fault: Fault, seed: u64) -> Record {
     let until = |sim: &mut turmoil::Sim<'_>, limit: Duration, what: &str, condition: &dyn Fn(&Record) -> bool| {
         let start = sim.elapsed();
         while !world.recorder.read(|record| condition(record)) {
-            sim.step().unwrap();
+            pass(sim, 10);
             if sim.elapsed() - start >= limit {
                 let states = world.recorder.read(check::states);
                 panic!("{name}: not {what} within {limit:?}, at {:?}; {states}", sim.elapsed());

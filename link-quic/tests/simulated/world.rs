@@ -28,6 +28,9 @@ use crate::{
 const PORT: u16 = 14567;
 /// At each end; each has messages in the order of its numbers.
 const PUBLISHERS: u32 = 2;
+/// Bytes above which a frame goes on a stream of its own.
+const DETACHED: usize = 8 << 10;
+/// Between two looks at the state of the link.
 const LOOKS: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,15 +109,14 @@ impl World {
         while let Some(message) = client.recv().await {
             let mut words = std::str::from_utf8(&message.payload)?.split(' ');
             let mut word = || words.next().unwrap_or_default();
-            let published =
-                Published { life: word().parse()?, publisher: word().parse()?, number: word().parse()? };
+            let published = Published { life: word().parse()?, publisher: word().parse()?, number: word().parse()? };
             self.recorder.note(end, life, What::Delivered(published));
         }
         Ok(())
     }
 
     fn linker(self: &Arc<Self>, end: End, life: Life, broker: &Arc<MemoryBroker>) -> Linker {
-        let settings = QuicSettings { discover_mtu: false, ..QuicSettings::default() };
+        let settings = QuicSettings { discover_mtu: false, detach_above: DETACHED, ..QuicSettings::default() };
         let (network, seed) = (self.network(end, life), seed(self.seed, end, life));
         let us = SocketAddr::new(turmoil::lookup("us"), PORT);
         let (transport, servers) = match end {
@@ -159,15 +161,21 @@ impl World {
     }
 
     async fn publish(self: Arc<Self>, end: End, life: Life, publisher: u32, linker: Linker) {
-        let mut random = Random::new(self.seed ^ u64::from(publisher) << 40 ^ u64::from(life) << 48 ^ (end as u64) << 56);
+        let mut random =
+            Random::new(self.seed ^ u64::from(publisher) << 40 ^ u64::from(life) << 48 ^ (end as u64) << 56);
         let topic = format!("{}/{publisher}", end.other().name());
         loop {
-            sleep(Duration::from_millis(random.between(4, 24))).await;
+            // Bursts, and pauses between them.
+            if random.between(0, 31) == 0 {
+                sleep(Duration::from_millis(random.between(50, 300))).await;
+            }
             if !self.publishing.load(Relaxed) {
                 continue;
             }
             let published = Published { life, publisher, number: self.next[end as usize].fetch_add(1, Relaxed) };
-            let text = format!("{life} {publisher} {}", published.number);
+            // At times one that goes on a stream of its own.
+            let padding = if random.between(0, 63) == 0 { DETACHED } else { 0 };
+            let text = format!("{life} {publisher} {} {}", published.number, ".".repeat(padding));
             let message = message(&topic, text);
             if linker.publish(&format!("p{publisher}"), &message).is_ok_and(|result| result.accepted == 1) {
                 self.recorder.note(end, life, What::Accepted(published));
