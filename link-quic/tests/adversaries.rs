@@ -1,5 +1,5 @@
 //! Peers that may not come in, or break the rules: refused with a reason, bounded, and nobody else notices.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod support;
 
@@ -124,7 +124,7 @@ async fn strangers_are_reported_with_a_reason() {
     let at = us.local_address().unwrap();
 
     let error = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) }.connect(&authority, at).await;
-    let error = error.err().expect("another protocol is let in");
+    let error = error.expect_err("another protocol is let in");
     assert!(error.contains("protocol"), "{error}");
     assert!(refusal(&us).await.contains("protocol"));
 

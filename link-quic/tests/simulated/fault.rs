@@ -21,7 +21,7 @@ pub enum Fault {
     LongCut,
     /// Each packet is lost with a probability of up to a fifth, and takes up to 200 ms.
     Loss,
-    /// A host is gone with its memory, and starts anew.
+    /// A host, or both, are gone with their memory, and start anew.
     Crash,
 }
 
@@ -59,9 +59,10 @@ impl Fault {
                 sim.set_max_message_latency(Duration::from_millis(40));
             }
             Self::Crash => {
-                sim.crash(one);
+                let gone = if random.between(0, 3) == 0 { vec![one, other] } else { vec![one] };
+                gone.iter().for_each(|&host| sim.crash(host));
                 pass(sim, random.between(20, 2_000));
-                sim.bounce(one);
+                gone.iter().for_each(|&host| sim.bounce(host));
             }
         }
     }
