@@ -25,8 +25,10 @@ pub(crate) async fn accept_peers(endpoint: Endpoint, settings: Arc<QuicSettings>
     let mut tasks = JoinSet::new();
     loop {
         let incoming = tokio::select! {
-            incoming = endpoint.accept() => incoming,
+            // In this order: no more tasks end than have begun, and a simulated run can be repeated.
+            biased;
             Some(_) = tasks.join_next() => continue,
+            incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
         let count = under_way.load(Ordering::Relaxed);

@@ -53,11 +53,14 @@ mod accept;
 pub mod development;
 mod dial;
 mod error;
+mod network;
 mod preface;
 mod receive;
 mod record;
 mod send;
 mod settings;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod tls;
 mod transport;
 

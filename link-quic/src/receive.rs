@@ -124,13 +124,15 @@ async fn accept_streams(reading: Arc<Reading>) {
     let mut tasks = JoinSet::new();
     let error = loop {
         tokio::select! {
-            stream = reading.connection.accept_uni() => match stream {
-                Ok(stream) => tasks.spawn(read_stream(reading.clone(), stream)),
-                Err(error) => break lost(error),
-            },
+            // In this order: no more tasks end than have begun, and a simulated run can be repeated.
+            biased;
             Some(read) = tasks.join_next() => match read {
                 Ok(Err(error)) => break error,
                 _ => continue,
+            },
+            stream = reading.connection.accept_uni() => match stream {
+                Ok(stream) => tasks.spawn(read_stream(reading.clone(), stream)),
+                Err(error) => break lost(error),
             },
         };
     };

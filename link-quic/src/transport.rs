@@ -1,6 +1,6 @@
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex as SyncMutex, PoisonError},
 };
 
@@ -9,18 +9,19 @@ use link_core::{
     link::TlsSettings,
     transport::{Accepted, Connection, Dial, DialError, Transport},
 };
-use quinn::{Endpoint, EndpointConfig, ServerConfig};
+use quinn::{Endpoint, ServerConfig};
 use thiserror::Error;
 use tokio::{
     sync::{Mutex, mpsc},
     task::JoinSet,
 };
 
-use crate::{accept::accept_peers, preface::MOST_CHANNELS, settings::QuicSettings, tls};
+use crate::{accept::accept_peers, network::Network, preface::MOST_CHANNELS, settings::QuicSettings, tls};
 
 /// Dials links over QUIC, and accepts them.
 pub struct QuicTransport {
     settings: Arc<QuicSettings>,
+    network: Network,
     /// What dials, by the family of the address: made with the first dial.
     dialling: SyncMutex<Dialling>,
     listening: Option<Listening>,
@@ -62,7 +63,7 @@ pub enum ListenError {
 impl QuicTransport {
     /// A transport that only dials. Settings that can't be used show when a link dials.
     pub fn new(settings: QuicSettings) -> Self {
-        Self { settings: Arc::new(settings), dialling: SyncMutex::default(), listening: None }
+        Self::on(Network::System, settings)
     }
 
     /// A transport that dials, and accepts peers on a UDP port. To be called inside a tokio runtime.
@@ -73,18 +74,28 @@ impl QuicTransport {
     /// # Errors
     /// A [`ListenError`] says which setting, or that the address, can't be used.
     pub fn listen(address: SocketAddr, tls: &TlsSettings, settings: QuicSettings) -> Result<Self, ListenError> {
+        Self::listen_on(Network::System, address, tls, settings)
+    }
+
+    pub(crate) fn on(network: Network, settings: QuicSettings) -> Self {
+        Self { settings: Arc::new(settings), network, dialling: SyncMutex::default(), listening: None }
+    }
+
+    pub(crate) fn listen_on(
+        network: Network,
+        address: SocketAddr,
+        tls: &TlsSettings,
+        settings: QuicSettings,
+    ) -> Result<Self, ListenError> {
         let config = server_config(tls, &settings).map_err(ListenError::Settings)?;
-        let failed = |error| ListenError::Address { address, error };
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| ListenError::Settings(e.to_string()))?;
-        let socket = UdpSocket::bind(address).map_err(failed)?;
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(quinn::TokioRuntime))
-            .map_err(failed)?;
-        let settings = Arc::new(settings);
-        let (accepted, queue) = mpsc::channel(settings.backlog.max(1));
+        let endpoint = network.listen(address, config).map_err(|error| ListenError::Address { address, error })?;
+        let mut transport = Self::on(network, settings);
+        let (accepted, queue) = mpsc::channel(transport.settings.backlog.max(1));
         let mut task = JoinSet::new();
-        task.spawn_on(accept_peers(endpoint.clone(), settings.clone(), accepted), &runtime);
-        let listening = Listening { endpoint, accepted: Mutex::new(queue), _task: task };
-        Ok(Self { settings, dialling: SyncMutex::default(), listening: Some(listening) })
+        task.spawn_on(accept_peers(endpoint.clone(), transport.settings.clone(), accepted), &runtime);
+        transport.listening = Some(Listening { endpoint, accepted: Mutex::new(queue), _task: task });
+        Ok(transport)
     }
 
     /// The address on which peers are accepted.
@@ -113,7 +124,7 @@ impl QuicTransport {
         let dialling = self.dialling();
         for (endpoint, any) in [(&dialling.v4, ANY_V4), (&dialling.v6, ANY_V6)] {
             if let Some(endpoint) = endpoint {
-                endpoint.rebind(UdpSocket::bind(any)?)?;
+                self.network.rebind(endpoint, any)?;
             }
         }
         Ok(())
@@ -128,7 +139,7 @@ impl QuicTransport {
         if let Some(endpoint) = endpoint {
             return Ok(endpoint.clone());
         }
-        Ok(endpoint.insert(Endpoint::client(any)?).clone())
+        Ok(endpoint.insert(self.network.dial(any)?).clone())
     }
 
     fn dialling(&self) -> std::sync::MutexGuard<'_, Dialling> {

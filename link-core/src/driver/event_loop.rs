@@ -1,15 +1,11 @@
 //! The only loop: wait for an input or the deadline, let the node handle it, carry out what it puts out.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinSet,
-    time::{Instant as TokioInstant, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -119,6 +115,52 @@ async fn report(host: &dyn Host, shared: &Shared) {
     }
 }
 
+/// What one round of the loop handles: something of each kind that is there, so that no kind waits for another, and
+/// always in one order, so that a simulated run can be repeated.
+#[derive(Default)]
+struct Round {
+    is_due: bool,
+    event: Option<Event>,
+    inputs: Vec<Input>,
+    /// `Some(None)`: there are no handles any more.
+    command: Option<Option<Command>>,
+}
+
+impl Round {
+    /// Waits until there is something.
+    async fn take(
+        &mut self,
+        deadline: Option<Instant>,
+        wake: &Notify,
+        inputs: &mut mpsc::Receiver<Input>,
+        events: &mut mpsc::Receiver<Event>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) {
+        let mut sleep = pin!(async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut woken = pin!(wake.notified());
+        poll_fn(|cx| {
+            self.is_due = sleep.as_mut().poll(cx).is_ready();
+            let is_woken = woken.as_mut().poll(cx).is_ready();
+            // The loop keeps a sender of these two: they do not end.
+            if let Poll::Ready(event) = events.poll_recv(cx) {
+                self.event = event;
+            }
+            let has_inputs = inputs.poll_recv_many(cx, &mut self.inputs, INPUTS_A_ROUND).is_ready();
+            if let Poll::Ready(command) = commands.poll_recv(cx) {
+                self.command = Some(command);
+            }
+            let is_there = self.is_due || is_woken || self.event.is_some() || has_inputs || self.command.is_some();
+            if is_there { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
 struct Running {
     node: Node,
     host: Arc<dyn Host>,
@@ -142,41 +184,34 @@ impl Running {
         mut events: mpsc::Receiver<Event>,
         mut commands: mpsc::Receiver<Command>,
     ) -> Option<oneshot::Sender<()>> {
-        let mut round = Vec::with_capacity(INPUTS_A_ROUND);
+        let mut round = Round::default();
         self.drain();
         loop {
-            let deadline = self.node.poll_timeout().map(|at| TokioInstant::from_std(self.shared.start + at));
-            let sleep = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let deadline = self.node.poll_timeout().map(|at| self.shared.start + at);
             let shared = self.shared.clone();
-            tokio::select! {
-                () = shared.wake.notified() => {}
-                count = inputs.recv_many(&mut round, INPUTS_A_ROUND) => {
-                    let now = self.now();
-                    debug_assert!(count > 0, "the loop keeps a sender");
-                    for input in round.drain(..) {
-                        self.node.handle(now, input);
-                    }
+            round.take(deadline, &shared.wake, &mut inputs, &mut events, &mut commands).await;
+            if std::mem::take(&mut round.is_due) {
+                let now = self.now();
+                self.node.handle(now, Input::Timeout);
+            }
+            if let Some(event) = round.event.take() {
+                self.on_event(event);
+            }
+            if !round.inputs.is_empty() {
+                let now = self.now();
+                round.inputs.drain(..).for_each(|input| self.node.handle(now, input));
+            }
+            match round.command.take() {
+                None => {}
+                Some(Some(Command::Shutdown(done))) => {
+                    self.stop();
+                    return Some(done);
                 }
-                Some(event) = events.recv() => self.on_event(event),
-                command = commands.recv() => match command {
-                    Some(Command::Shutdown(done)) => {
-                        self.stop();
-                        return Some(done);
-                    }
-                    Some(command) => self.on_command(command),
-                    None => {
-                        self.stop();
-                        return None;
-                    }
-                },
-                () = sleep => {
-                    let now = self.now();
-                    self.node.handle(now, Input::Timeout);
+                Some(Some(command)) => self.on_command(command),
+                // The last handle is gone.
+                Some(None) => {
+                    self.stop();
+                    return None;
                 }
             }
             self.take_from_host();
@@ -319,7 +354,8 @@ async fn connect(carrier: Option<Arc<dyn Transport>>, request: Dial) -> Result<C
     }
 }
 
-/// When the clock of a linker started; what the node calls time is counted from there.
+/// When the clock of a linker started; what the node calls time is counted from there. It is the clock of the runtime:
+/// where that is simulated, so is the time of the node.
 pub(super) fn clock() -> Instant {
     Instant::now()
 }

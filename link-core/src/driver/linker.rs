@@ -3,13 +3,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use thiserror::Error;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::event_loop::{Command, EventLoop, clock};
@@ -55,6 +55,7 @@ pub struct LinkerBuilder {
     transports: Vec<Arc<dyn Transport>>,
     links: Vec<LinkConfig>,
     reconcile_every: Option<Duration>,
+    seed: Option<[u8; 32]>,
 }
 
 impl LinkerBuilder {
@@ -84,6 +85,14 @@ impl LinkerBuilder {
         self
     }
 
+    /// Sets from what all that the node leaves to chance follows, so that a simulated run can be repeated. Each life of
+    /// a node needs a seed of its own: a node that starts twice with the same one passes for its former self.
+    #[cfg(feature = "simulation")]
+    pub fn seed(mut self, seed: [u8; 32]) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Starts the event loop on the current tokio runtime.
     ///
     /// Links connect when the host has listed its [`subscriptions`](Host::subscriptions), so that a peer hears of the
@@ -94,8 +103,7 @@ impl LinkerBuilder {
     /// With a [`StartError`] nothing has been started.
     pub fn start(self, host: Arc<dyn Host>) -> Result<Linker, StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| StartError::NoSeed(error.to_string()))?;
+        let seed = self.seed.map_or_else(random_seed, Ok)?;
         let mut node = Node::new(self.config, seed);
         for link in self.links {
             node.create_link(Duration::ZERO, link)?;
@@ -125,6 +133,12 @@ impl LinkerBuilder {
     }
 }
 
+fn random_seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StartError::NoSeed(error.to_string()))?;
+    Ok(seed)
+}
+
 /// The linker has stopped; the message was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the linker has stopped")]
@@ -138,6 +152,7 @@ impl Linker {
             transports: Vec::new(),
             links: Vec::new(),
             reconcile_every: None,
+            seed: None,
         }
     }
 

@@ -28,7 +28,7 @@ impl Authority {
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self(CertifiedIssuer::self_signed(params, key()).unwrap())
     }
 
     /// Settings with a certificate for these names.
@@ -48,7 +48,7 @@ impl Authority {
     }
 
     fn signed(&self, params: CertificateParams) -> TlsSettings {
-        let key = KeyPair::generate().unwrap();
+        let key = key();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         TlsSettings {
             ca: self.pem(),
@@ -57,6 +57,11 @@ impl Authority {
             server_name: None,
         }
     }
+}
+
+/// Signatures of such a key are all of one length: simulated runs send the same.
+fn key() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
 }
 
 pub fn cluster(name: &str) -> ClusterName {
