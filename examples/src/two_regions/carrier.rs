@@ -37,7 +37,7 @@ pub(super) struct Credential {
 }
 
 /// Over QUIC nothing but silence tells that a connection is dead, and a check should not wait for three times 5 s.
-const HEARTBEAT: Duration = Duration::from_millis(500);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 impl Means {
     /// Starts the region that is dialled, and what it is dialled by.

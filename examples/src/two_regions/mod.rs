@@ -121,7 +121,7 @@ impl World {
         let outcome = cut::check(self, report).await;
         report.row("all 10,000 arrive, once, in order", outcome);
         if self.over_quic() {
-            report.title("The path loses everything for a second");
+            report.title("The path loses everything for half a second");
             let outcome = cut::short(self, report).await;
             report.row("nothing is lost, nor the connection", outcome);
         }

@@ -46,7 +46,8 @@ pub(super) async fn wrong_authority(world: &World, report: &mut Report) -> Outco
         tls.ca = settings(ca, "ap")?.ca;
     }
     let link = LinkConfig { topics: vec![everything()?], ..LinkConfig::new(region::cluster("us")) };
-    let guest = Guest { name: "ap", link: over_quic(link, world.means.address(), tls), there: "authority" };
+    let guest =
+        Guest { name: "ap", link: over_quic(link, world.means.address(), tls), there: "invalid peer certificate" };
     let at_guest = guest.refused(world, report).await?;
     Ok(format!("at ap: {}", at_guest.reason))
 }
