@@ -53,7 +53,7 @@ pub(crate) async fn dial(dial: &Dial, max_frame: usize) -> Result<Connection, Di
         let settings = Settings {
             host: dial.endpoint.host.clone(),
             port: dial.endpoint.port,
-            client_id: client_id(link.client_id_prefix.as_deref(), &dial.cluster, &dial.node, channel + 1),
+            client_id: client_id(link.client_id_prefix.as_deref(), &dial.cluster, &dial.node, &link.name, channel + 1),
             username: link.username.clone(),
             password: link.password.as_ref().map(|p| p.reveal().to_owned()),
             tls: tls.clone(),

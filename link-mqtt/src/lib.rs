@@ -1,12 +1,12 @@
 //! Carries a cluster link over MQTT 5: through the ports, firewalls, users and certificates that brokers have anyway.
 //!
 //! ```text
-//!  dialling node                          broker of the peer               its linker
-//!  Connection                                                              Connection
-//!   control, data 0 -- client from-eu-1 ==> $LINK/v1/eu/n/up/<token>/0of2   ==> MqttAcceptor::on_publish
-//!                                       <== $LINK/v1/eu/n/down/<token>/0of2 <== BrokerPort::publish
-//!   data 1 ----------- client from-eu-2 ==> …/up/<token>/1of2               ==> on_publish
-//!                                       <== …/down/<token>/1of2             <== publish
+//!  dialling node                               broker of the peer               its linker
+//!  Connection                                                                   Connection
+//!   control, data 0 -- client from-eu-n-1:us ==> $LINK/v1/eu/n/up/<token>/0of2   ==> MqttAcceptor::on_publish
+//!                                            <== $LINK/v1/eu/n/down/<token>/0of2 <== BrokerPort::publish
+//!   data 1 ----------- client from-eu-n-2:us ==> …/up/<token>/1of2               ==> on_publish
+//!                                            <== …/down/<token>/1of2             <== publish
 //! ```
 //!
 //! One connection of the core is a bundle of [`connections`](link_core::link::LinkConfig::connections) MQTT clients.

@@ -59,7 +59,7 @@ async fn connect_carries_id_credentials_and_limits_and_a_clean_session() {
     .await;
     dialled.unwrap();
     let (connect, login, subscribe, credit) = script.await.unwrap();
-    assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("from-eu-1", true, 30));
+    assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("from-eu-1:us", true, 30));
     let properties = connect.properties.unwrap();
     assert_eq!(properties.session_expiry_interval, Some(0));
     assert_eq!((properties.receive_maximum, properties.max_packet_size), (Some(8), Some(65_536)));

@@ -79,7 +79,7 @@ async fn ten_thousand_frames_each_way_over_three_connections_in_order_per_class(
     }
     let mut ids = broker.sessions.client_ids.lock().unwrap().clone();
     ids.sort();
-    assert_eq!(ids, ["from-eu-1", "from-eu-2", "from-eu-3"]);
+    assert_eq!(ids, ["from-eu-1:us", "from-eu-2:us", "from-eu-3:us"]);
     let most = *broker.sessions.most_queued.lock().unwrap();
     assert!(most <= 8, "the broker had to hold {most} packets of one client");
 }
@@ -198,12 +198,12 @@ async fn a_lost_client_ends_the_whole_connection_at_both_ends_and_a_new_dial_wor
     settings.connections = NonZeroU16::new(3).unwrap();
     for _ in 0..3 {
         let (mut dialled, mut accepted) = pair(&broker, settings.clone()).await;
-        link_mqtt::BrokerPort::disconnect(&*broker.sessions, "from-eu-2", "kicked").await;
+        link_mqtt::BrokerPort::disconnect(&*broker.sessions, "from-eu-2:us", "kicked").await;
         let error = timeout(LONG, dialled.receiver.recv()).await.unwrap().unwrap_err();
         assert_eq!(error, ConnectionError::Closed("the broker disconnected: not authorized (0x87)".into()));
         assert_eq!(dialled.data[0].send(frame("x")).await, Err(error));
         let error = timeout(LONG, accepted.receiver.recv()).await.unwrap().unwrap_err();
-        assert_eq!(error, ConnectionError::Closed("client `from-eu-2` disconnected".into()));
+        assert_eq!(error, ConnectionError::Closed("client `from-eu-2:us` disconnected".into()));
     }
 }
 
@@ -222,7 +222,7 @@ async fn a_wrong_password_is_seen_at_both_ends() {
     let Accepted::Refused { identity, reason } = timeout(LONG, broker.transport.accept()).await.unwrap() else {
         panic!("accepted")
     };
-    assert_eq!((identity.address.as_str(), identity.user.as_deref()), ("from-eu-1", Some("eu-user")));
+    assert_eq!((identity.address.as_str(), identity.user.as_deref()), ("from-eu-1:us", Some("eu-user")));
     assert_eq!(reason, "bad user name or password");
 
     settings.password = Some(Secret::new("secret"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Parser;
-use examples::two_regions::{Report, World};
+use examples::two_regions::{Carrier, Report, World};
 use tracing_subscriber::EnvFilter;
 
 /// Links two MQTT brokers in one process and checks what the link promises.
@@ -21,6 +21,9 @@ struct Arguments {
     /// Skip the checks.
     #[arg(long, requires = "stay")]
     no_checks: bool,
+    /// What carries the link.
+    #[arg(long, value_enum, default_value_t)]
+    transport: Carrier,
     /// Port of the broker `us`; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     us_port: u16,
@@ -35,7 +38,12 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let mut report = Report::default();
-    let world = match World::start(arguments.us_port, arguments.eu_port, &mut report).await {
+    if arguments.transport == Carrier::Quic {
+        eprintln!(
+            "WARNING: the link is NOT protected: its certificates are of an authority that this process has made."
+        );
+    }
+    let world = match World::start(arguments.transport, arguments.us_port, arguments.eu_port, &mut report).await {
         Ok(world) => world,
         Err(error) => {
             eprintln!("two_regions: {error}");

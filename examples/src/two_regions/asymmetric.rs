@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Report, World, ensure, everything, subscribe, until, us_to_eu};
+use super::{Outcome, Report, World, ensure, everything, subscribe, until};
 use crate::client::{Outgoing, QoS};
 
 pub(super) async fn check(world: &World, report: &mut Report) -> Outcome {
@@ -11,7 +11,7 @@ pub(super) async fn check(world: &World, report: &mut Report) -> Outcome {
     subscribe(&eu, "to-eu", &world.us, report).await?;
     let dialled = world.wire.connections();
 
-    world.us.linker().update_link(us_to_eu(vec![])).await?;
+    world.us.linker().update_link(world.means.us_to_eu(vec![])).await?;
     let took = until("eu hears that us wants nothing", async || !world.eu.linker().wants("to-us")).await?;
     report.say(format!("us empties its topics; eu knows after {:.1} ms", took.as_secs_f64() * 1e3));
     us.publish(Outgoing::new("to-eu", "1", QoS::AtLeastOnce)).await?;
@@ -23,7 +23,7 @@ pub(super) async fn check(world: &World, report: &mut Report) -> Outcome {
     ensure(got.is_none(), || format!("us-client got {got:?}"))?;
     report.say("us-client receives nothing from eu");
 
-    world.us.linker().update_link(us_to_eu(vec![everything()?])).await?;
+    world.us.linker().update_link(world.means.us_to_eu(vec![everything()?])).await?;
     let took = until("eu hears that us wants again", async || world.eu.linker().wants("to-us")).await?;
     report.say(format!("us wants everything again; eu knows after {:.1} ms", took.as_secs_f64() * 1e3));
     eu.publish(Outgoing::new("to-us", "2", QoS::AtLeastOnce)).await?;

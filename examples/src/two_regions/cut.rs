@@ -65,3 +65,33 @@ pub(super) async fn check(world: &World, report: &mut Report) -> Outcome {
     eu.disconnect().await;
     Ok(format!("{} received, no gap, no duplicate, in order", commas(numbers.len() as u64)))
 }
+
+/// An outage well below the silence after which a peer is down: the same connection goes on. QUIC asks again after
+/// pauses that double, so it may need as long again as the outage was.
+pub(super) async fn short(world: &World, report: &mut Report) -> Outcome {
+    const HALF: usize = 500;
+    let (us, eu) = world.clients().await?;
+    subscribe(&eu, "counted", &world.us, report).await?;
+    let dialled = world.wire.connections();
+    let numbered = |n: usize| Outgoing::new("counted", n.to_string(), QoS::AtLeastOnce);
+    us.publish_all((0..HALF).map(numbered)).await?;
+    world.wire.pause();
+    us.publish_all((HALF..2 * HALF).map(numbered)).await?;
+    sleep(OUTAGE / 2).await;
+    world.wire.restore();
+    let restored = Instant::now();
+    let got = eu.receive_many(2 * HALF, super::PATIENCE).await;
+    report.say(format!(
+        "the last arrival is {:.1} ms after the end of the outage",
+        restored.elapsed().as_secs_f64() * 1e3
+    ));
+    let in_order = got.iter().enumerate().all(|(n, message)| message.payload == n.to_string());
+    ensure(got.len() == 2 * HALF && in_order, || format!("{} received, in order: {in_order}", got.len()))?;
+    let more = eu.receive(Duration::from_millis(300)).await;
+    ensure(more.is_none(), || format!("eu-client got {more:?} too"))?;
+    let again = world.wire.connections() - dialled;
+    ensure(again == 0, || format!("{again} new connections"))?;
+    us.disconnect().await;
+    eu.disconnect().await;
+    Ok(format!("{} received, in order, over the same connection", commas(got.len() as u64)))
+}

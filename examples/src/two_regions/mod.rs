@@ -6,11 +6,12 @@
 //!                linker ═══════ one connection ═══════ linker
 //! ```
 //!
-//! `eu` dials `us`; the one connection carries both directions. Each check is a module; it says what it does in the
+//! `eu` dials `us`, over MQTT or QUIC; the one connection carries both directions. Each check is a module; it says what it does in the
 //! transcript as it goes, and gives one line for the table at the end.
 
 mod asymmetric;
 mod bridge;
+mod carrier;
 mod cut;
 mod exchange;
 mod faithful;
@@ -21,15 +22,11 @@ mod savings;
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use link_core::{
-    driver::StartError,
-    link::LinkError,
-    link::{LinkConfig, Secret},
-    topic::TopicFilter,
-};
+use link_core::{driver::StartError, link::LinkError, topic::TopicFilter};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use carrier::Carrier;
 pub use region::Region;
 pub use report::Report;
 
@@ -79,6 +76,7 @@ pub struct World {
     pub eu: Region,
     /// What stands between them.
     pub wire: Proxy,
+    means: carrier::Means,
 }
 
 /// Users of the links. Clients have users of their own: who may speak for a cluster is a right apart.
@@ -86,18 +84,19 @@ const EU_AT_US: (&str, &str) = ("link-eu", "link-eu-pass");
 
 impl World {
     /// Starts both brokers on the loopback, links them, and waits until the link is live.
-    pub async fn start(us_port: u16, eu_port: u16, report: &mut Report) -> Result<Self, Failed> {
-        let us = Region::start("us", loopback(us_port), &[("us-user", "us-pass"), EU_AT_US, refused::USER]).await?;
-        let eu = Region::start("eu", loopback(eu_port), &[("eu-user", "eu-pass")]).await?;
-        let wire = Proxy::start(us.address()).await?;
-        us.linker().create_link(us_to_eu(vec![everything()?])).await?;
-        eu.linker().create_link(eu_to_us(&wire)?).await?;
+    pub async fn start(carrier: Carrier, us_port: u16, eu_port: u16, report: &mut Report) -> Result<Self, Failed> {
+        let users = [("us-user", "us-pass"), EU_AT_US, refused::USER];
+        let (means, us) = carrier::Means::start(carrier, "us", loopback(us_port), &users).await?;
+        let eu = means.dialling("eu", &[("eu-user", "eu-pass")], eu_port).await?;
+        let wire = means.wire().await?;
+        us.linker().create_link(means.us_to_eu(vec![everything()?])).await?;
+        eu.linker().create_link(means.eu_to_us(wire.address())?).await?;
         let start = Instant::now();
         for (region, peer) in [(&us, &eu), (&eu, &us)] {
             region.live(peer.name()).await?;
         }
         report.say(format!("both brokers run, the link is live after {} ms", start.elapsed().as_millis()));
-        Ok(Self { us, eu, wire })
+        Ok(Self { us, eu, wire, means })
     }
 
     /// Runs every check.
@@ -121,6 +120,11 @@ impl World {
         report.title("The connection is cut in the middle of 10,000 publishes");
         let outcome = cut::check(self, report).await;
         report.row("all 10,000 arrive, once, in order", outcome);
+        if self.over_quic() {
+            report.title("The path loses everything for half a second");
+            let outcome = cut::short(self, report).await;
+            report.row("nothing is lost, nor the connection", outcome);
+        }
 
         report.title("Messages arrive as they were sent");
         let outcome = faithful::qualities_and_properties(self, report).await;
@@ -129,16 +133,24 @@ impl World {
         report.row("a will published at us arrives at eu", outcome);
 
         report.title("Links with wrong settings are refused, and say why");
-        let outcome = refused::wrong_password(self, report).await;
-        report.row("a wrong password", outcome);
+        let outcome = refused::wrong_credential(self, report).await;
+        report.row(if self.over_quic() { "a wrong certificate" } else { "a wrong password" }, outcome);
         let outcome = refused::wrong_name(self, report).await;
         report.row("another cluster expected", outcome);
+        if self.over_quic() {
+            let outcome = refused::wrong_authority(self, report).await;
+            report.row("a certificate of an unknown authority", outcome);
+        }
     }
 
     /// Stops everything.
     pub async fn stop(self) {
         self.eu.stop().await;
         self.us.stop().await;
+    }
+
+    fn over_quic(&self) -> bool {
+        matches!(self.means, carrier::Means::Quic { .. })
     }
 
     async fn clients(&self) -> Result<(Client, Client), Failed> {
@@ -156,23 +168,6 @@ fn everything() -> Result<TopicFilter, Failed> {
 
 fn filter(text: &str) -> Result<TopicFilter, Failed> {
     TopicFilter::new(text).map_err(|error| Failed::Wrong(error.to_string()))
-}
-
-/// The link at `us`: it waits to be dialled by the user of `eu`.
-fn us_to_eu(topics: Vec<TopicFilter>) -> LinkConfig {
-    LinkConfig { topics, peer_identity: Some(EU_AT_US.0.to_owned()), ..LinkConfig::new(region::cluster("eu")) }
-}
-
-/// The link at `eu`, through the wire.
-fn eu_to_us(wire: &Proxy) -> Result<LinkConfig, Failed> {
-    Ok(LinkConfig {
-        servers: vec![region::endpoint(wire.address())],
-        topics: vec![everything()?],
-        username: Some(EU_AT_US.0.to_owned()),
-        password: Some(Secret::new(EU_AT_US.1)),
-        retry_max: Duration::from_secs(1),
-        ..LinkConfig::new(region::cluster("us"))
-    })
 }
 
 /// Waits until `holds`; gives how long it took.

@@ -1,9 +1,9 @@
-use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use link_core::{
     driver::Linker,
     link::{ClusterName, LinkState, LinkStatus, Secret},
-    transport::Endpoint,
+    transport::Transport,
 };
 use tokio::time::timeout;
 
@@ -24,16 +24,32 @@ pub struct Region {
 impl Region {
     /// Starts a broker with these users (the first is the one for clients) and a linker without links.
     pub async fn start(name: &str, bind: SocketAddr, users: &[(&str, &str)]) -> Result<Self, Failed> {
+        Self::start_with(name, bind, users, None).await
+    }
+
+    /// The same, with a transport beside that of the broker.
+    pub async fn start_with(
+        name: &str,
+        bind: SocketAddr,
+        users: &[(&str, &str)],
+        transport: Option<Arc<dyn Transport>>,
+    ) -> Result<Self, Failed> {
         let broker = plain(bind, users).await?;
-        Self::link(name, broker, users)
+        Self::link(name, broker, users, transport)
     }
 
     /// Gives a broker a linker: everything that a broker author has to write.
-    fn link(name: &str, mut broker: Mqtt5Broker, users: &[(&str, &str)]) -> Result<Self, Failed> {
-        let linker = Linker::builder(parsed(name)?, parsed(&format!("{name}-1"))?)
+    fn link(
+        name: &str,
+        mut broker: Mqtt5Broker,
+        users: &[(&str, &str)],
+        transport: Option<Arc<dyn Transport>>,
+    ) -> Result<Self, Failed> {
+        let builder = Linker::builder(parsed(name)?, parsed(&format!("{name}-1"))?)
             .transport(broker.transport())
-            .reconcile_every(Duration::from_secs(2))
-            .start(broker.host())?;
+            .reconcile_every(Duration::from_secs(2));
+        let linker =
+            transport.into_iter().fold(builder, |builder, other| builder.transport(other)).start(broker.host())?;
         broker.connect(linker.clone());
         let login = users.first().map(|(user, password)| ((*user).to_owned(), (*password).to_owned()));
         Ok(Self { name: name.to_owned(), broker, linker, login: login.unwrap_or_default() })
@@ -110,10 +126,6 @@ pub(super) fn cluster(name: &str) -> ClusterName {
 
 fn parsed<T: FromStr<Err: Display>>(name: &str) -> Result<T, Failed> {
     name.parse().map_err(|error: T::Err| Failed::Wrong(format!("the name `{name}`: {error}")))
-}
-
-pub(super) fn endpoint(address: SocketAddr) -> Endpoint {
-    Endpoint { scheme: "mqtt".to_owned(), host: address.ip().to_string(), port: address.port() }
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ pub struct LinkConfig {
     /// The user (or certificate name) as which the peer must have logged in here to speak for its cluster.
     /// `None` accepts any authenticated peer that names itself so.
     pub peer_identity: Option<String>,
-    /// Beginning of the client ids; `from-` and the own cluster name if it is not set.
+    /// Beginning of the client ids; `from-` and the own cluster name if it is not set. The node, a number and the name of
+    /// this link follow.
     pub client_id_prefix: Option<String>,
     /// How many connections carry the link. More than one helps where a single TCP stream does not fill the path.
     pub connections: NonZeroU16,

@@ -173,13 +173,12 @@ struct Sender {
 impl FrameSender for Sender {
     async fn send(&mut self, frame: Bytes) -> Result<(), ConnectionError> {
         let Some(queue) = &self.queue else { return Err(ConnectionError::Closed("closed here".to_owned())) };
-        tokio::select! {
+        let sent = tokio::select! {
             biased;
-            _ = self.broken.wait_for(|broken| *broken) => Err(ConnectionError::Lost("the network was cut".to_owned())),
-            sent = queue.send((self.class, frame)) => {
-                sent.map_err(|_| ConnectionError::Closed("the other end is gone".to_owned()))
-            }
-        }
+            _ = self.broken.wait_for(|broken| *broken) => None,
+            sent = queue.send((self.class, frame)) => sent.ok(),
+        };
+        sent.ok_or_else(|| gone(&self.broken))
     }
 
     async fn close(&mut self) {
@@ -196,13 +195,21 @@ struct Receiver {
 #[async_trait]
 impl FrameReceiver for Receiver {
     async fn recv(&mut self) -> Result<(Class, Bytes), ConnectionError> {
-        let closed = || ConnectionError::Closed("the other end is gone".to_owned());
-        tokio::select! {
+        let frame = tokio::select! {
             biased;
-            _ = self.broken.wait_for(|broken| *broken) => Err(ConnectionError::Lost("the network was cut".to_owned())),
-            frame = self.control.recv() => frame.ok_or_else(closed),
+            _ = self.broken.wait_for(|broken| *broken) => None,
+            frame = self.control.recv() => frame,
             // The control queue ends the connection, so that the last control frames are still read.
-            Some(frame) = self.data.recv() => Ok(frame),
-        }
+            Some(frame) = self.data.recv() => Some(frame),
+        };
+        frame.ok_or_else(|| gone(&self.broken))
     }
+}
+
+/// Why nothing goes on. The other end may have seen a cut a moment earlier than this one, and be gone.
+fn gone(broken: &watch::Receiver<bool>) -> ConnectionError {
+    if *broken.borrow() {
+        return ConnectionError::Lost("the network was cut".to_owned());
+    }
+    ConnectionError::Closed("the other end is gone".to_owned())
 }

@@ -1,4 +1,7 @@
-//! A TCP proxy that counts the bytes which pass through it, and can cut its connections.
+//! A proxy for TCP or UDP that counts the bytes which pass through it, and can cut what passes.
+
+mod tcp;
+mod udp;
 
 use std::{
     io,
@@ -10,11 +13,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    net::{TcpListener, UdpSocket},
     sync::watch,
     task::JoinHandle,
 };
@@ -46,6 +45,7 @@ struct State {
     down: AtomicU64,
     connections: AtomicU64,
     refusing: AtomicBool,
+    paused: AtomicBool,
 }
 
 /// A running proxy. Dropping it closes everything.
@@ -57,22 +57,19 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port of the loopback and passes every connection on to `to`.
+    /// Listens on a free TCP port of the loopback and passes every connection on to `to`.
     pub async fn start(to: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let state = Arc::new(State::default());
-        let (cuts, cut) = watch::channel(0);
-        let shared = Arc::clone(&state);
-        let task = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if shared.refusing.load(Ordering::SeqCst) {
-                    continue;
-                }
-                shared.connections.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(pass(client, to, Arc::clone(&shared), cut.clone()));
-            }
-        });
+        let (address, state, (cuts, cut)) = (listener.local_addr()?, Arc::new(State::default()), watch::channel(0));
+        let task = tokio::spawn(tcp::run(listener, to, Arc::clone(&state), cut));
+        Ok(Self { address, state, cuts, task })
+    }
+
+    /// The same for UDP.
+    pub async fn start_udp(to: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
+        let (address, state, (cuts, cut)) = (socket.local_addr()?, Arc::new(State::default()), watch::channel(0));
+        let task = tokio::spawn(udp::run(socket, to, Arc::clone(&state), cut));
         Ok(Self { address, state, cuts, task })
     }
 
@@ -81,18 +78,20 @@ impl Proxy {
         self.address
     }
 
-    /// Bytes so far. Control bytes of TCP and IP are not in it.
+    /// Bytes so far. What TCP, UDP and IP add is not in it.
     pub fn bytes(&self) -> Bytes {
         Bytes { up: self.state.up.load(Ordering::SeqCst), down: self.state.down.load(Ordering::SeqCst) }
     }
 
-    /// How many connections were passed on so far.
+    /// How many connections were passed on so far. Over UDP those of QUIC, told by the ids in their first packets.
     pub fn connections(&self) -> u64 {
         self.state.connections.load(Ordering::SeqCst)
     }
 
     /// Breaks all connections in the middle of whatever they carry; what is on its way is lost. New ones are refused
     /// until [`Proxy::restore`].
+    ///
+    /// A QUIC connection can't be ended from outside: it never gets through again, and its ends find that out.
     pub fn cut(&self) {
         self.state.refusing.store(true, Ordering::SeqCst);
         self.cuts.send_modify(|cuts| *cuts += 1);
@@ -101,6 +100,12 @@ impl Proxy {
     /// Lets connections through again.
     pub fn restore(&self) {
         self.state.refusing.store(false, Ordering::SeqCst);
+        self.state.paused.store(false, Ordering::SeqCst);
+    }
+
+    /// Breaks nothing and passes nothing on until [`Proxy::restore`]: TCP waits, datagrams are lost.
+    pub fn pause(&self) {
+        self.state.paused.store(true, Ordering::SeqCst);
     }
 }
 
@@ -111,40 +116,13 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, to: SocketAddr, state: Arc<State>, mut cut: watch::Receiver<u64>) {
-    cut.mark_unchanged();
-    let Ok(server) = TcpStream::connect(to).await else { return };
-    for stream in [&client, &server] {
-        // Without it small frames wait for the acknowledgement of the frame before.
-        let _ = stream.set_nodelay(true);
-    }
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    tokio::select! {
-        () = async {
-            tokio::join!(copy(from_client, to_server, &state.up), copy(from_server, to_client, &state.down));
-        } => {}
-        _ = cut.changed() => {}
-    }
-}
-
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, count: &AtomicU64) {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let read = match from.read(&mut buffer).await {
-            Ok(read) if read > 0 => read,
-            _ => break,
-        };
-        if to.write_all(&buffer[..read]).await.is_err() {
-            break;
-        }
-        count.fetch_add(read as u64, Ordering::SeqCst);
-    }
-    let _ = to.shutdown().await;
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
     use super::*;
 
     #[tokio::test]
