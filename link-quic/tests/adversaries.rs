@@ -120,8 +120,7 @@ fn listening(authority: &Authority, settings: QuicSettings) -> QuicTransport {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_are_reported_with_a_reason() {
     let authority = Authority::new();
-    let us =
-        listening(&authority, QuicSettings { handshake_time: Duration::from_secs(3), ..QuicSettings::default() });
+    let us = listening(&authority, QuicSettings { handshake_time: Duration::from_secs(3), ..QuicSettings::default() });
     let at = us.local_address().unwrap();
 
     let error = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) }.connect(&authority, at).await;
