@@ -1,5 +1,5 @@
 //! Peers that may not come in, or break the rules: refused with a reason, bounded, and nobody else notices.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::err_expect, clippy::panic, reason = "test code")]
 
 mod support;
 

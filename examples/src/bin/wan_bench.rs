@@ -27,6 +27,9 @@ struct Arguments {
     /// Runs of which the median is taken; 3 by default.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Adds the figures of earlier runs, from files that `--out` wrote. With `--rounds 0` nothing is measured.
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<PathBuf>,
     /// Writes the JSON to this file.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -37,18 +40,24 @@ struct Arguments {
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
-    if let Err(missing) = Emulator::available() {
+    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 });
+    if rounds > 0
+        && let Err(missing) = Emulator::available()
+    {
         eprintln!("SKIPPED: there is no emulated network on this machine: {missing}");
         return Ok(());
     }
-    let rounds = arguments.rounds.unwrap_or(if arguments.quick { 1 } else { 3 });
     let ways = if arguments.ways.is_empty() { Way::ALL.to_vec() } else { arguments.ways.clone() };
     let mut cells = Vec::new();
+    for file in &arguments.with {
+        cells.extend(serde_json::from_slice::<Vec<Cell>>(&fs::read(file)?)?);
+    }
     for path in arguments.paths() {
         for &way in &ways {
             cells.extend(cell(path, way, rounds));
         }
     }
+    cells.sort_by_key(|cell| (Grid::Full.paths().iter().position(|path| *path == cell.path), cell.way as u8));
     let (text, json) = (table::markdown(&cells), table::json(&cells)?);
     if let Some(file) = &arguments.out {
         fs::write(file, &json)?;

@@ -21,10 +21,15 @@ use crate::{
     mqtt5_host::{Mqtt5Broker, Settings},
 };
 
-/// MQTT packets in flight on one connection. The default of 32 would bound the rate at 200 ms to 10 MB/s.
-const INFLIGHT: NonZeroU16 = NonZeroU16::MIN.saturating_add(127);
+/// Bytes of messages on their way, at most: twice what QUIC's stream window and MQTT's packets in flight let through on one
+/// lane. So the transport stops the bulk before the window is full, and probes do not wait for room in it.
+const WINDOW: u32 = 8 << 20;
+/// MQTT packets in flight on one connection, each of 64 KiB. The default of 32 bounds the rate at 200 ms to 10 MB/s.
+const INFLIGHT: NonZeroU16 = NonZeroU16::MIN.saturating_add(63);
 /// MQTT connections of a link: one for the bulk, one for the probes.
 const CONNECTIONS: NonZeroU16 = NonZeroU16::MIN.saturating_add(1);
+/// Longest time for an orderly end.
+const STOPPING: Duration = Duration::from_secs(3);
 
 /// The windows of the link, and of plain quinn beside it: the defaults.
 pub(super) fn quic_settings(way: Way) -> QuicSettings {
@@ -57,6 +62,7 @@ impl Link {
         let (mut from, mut to) = (link("us", &[])?, link("eu", &[format!("quic://{address}")])?);
         to.tls = Some(us);
         from.tls = Some(eu.clone());
+        (from.window, to.window) = (WINDOW, WINDOW);
         let settings = quic_settings(way);
         let far =
             ends.b(async move { start("eu", Arc::new(QuicTransport::listen(address, &eu, settings)?), sink, from) })?;
@@ -70,6 +76,7 @@ impl Link {
         to.username = Some("link".to_owned());
         to.password = Some(Secret::new("secret"));
         for link in [&mut from, &mut to] {
+            link.window = WINDOW;
             link.max_inflight = INFLIGHT;
             link.connections = CONNECTIONS;
         }
@@ -110,7 +117,10 @@ impl Link {
     /// Ends both sides; what is on its way is of no interest.
     pub(super) fn stop(self, ends: &Ends) -> Result<(), Failure> {
         let Self { near, far, broker, .. } = self;
-        ends.a(async move { Ok(timeout(Duration::from_secs(3), near.shutdown()).await.unwrap_or(())) })?;
+        ends.a(async move {
+            let _ = timeout(STOPPING, near.shutdown()).await;
+            Ok(())
+        })?;
         ends.b(async move {
             let stopped = async {
                 far.shutdown().await;
@@ -118,7 +128,8 @@ impl Link {
                     broker.stop().await;
                 }
             };
-            Ok(timeout(Duration::from_secs(3), stopped).await.unwrap_or(()))
+            let _ = timeout(STOPPING, stopped).await;
+            Ok(())
         })
     }
 }

@@ -23,7 +23,7 @@ pub use run::{Figures, Times, measure};
 pub use way::Way;
 
 /// One path, one way to use it, and what came of it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Cell {
     /// The path.
     pub path: Path,

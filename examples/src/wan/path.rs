@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use emulator::Impairment;
 
 /// A wide area path, the same in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Path {
     /// Bits a second, of whole IP packets.
     pub rate: u64,

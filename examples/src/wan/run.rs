@@ -36,7 +36,7 @@ const CUT: Duration = Duration::from_secs(2);
 const RETURN: Duration = Duration::from_secs(30);
 
 /// What one run measures, or the medians of several.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct Figures {
     /// Payload that arrived, in bytes a second.
     pub rate: f64,
@@ -91,11 +91,24 @@ pub fn measure(path: &Path, way: Way, times: Times, seed: u64) -> Result<Figures
     Ok(figures)
 }
 
+/// Bytes a second from one arrival to another: a link delivers whole frames, and on a slow path one takes seconds.
 async fn rate(sink: &Sink, times: Times) -> f64 {
     sleep(times.warm).await;
-    let (start, before) = (Instant::now(), sink.bytes());
+    let (start, before) = arrival(sink).await;
     sleep(times.measured).await;
-    (sink.bytes() - before) as f64 / start.elapsed().as_secs_f64()
+    let (end, after) = arrival(sink).await;
+    (after - before) as f64 / (end - start).as_secs_f64()
+}
+
+/// The next time at which something has arrived, and how much has by then.
+async fn arrival(sink: &Sink) -> (Instant, u64) {
+    let (begin, before) = (Instant::now(), sink.bytes());
+    while sink.bytes() == before && begin.elapsed() < RETURN {
+        sleep(Duration::from_millis(1)).await;
+    }
+    // The messages of one frame arrive together.
+    sleep(Duration::from_millis(10)).await;
+    (Instant::now(), sink.bytes())
 }
 
 /// A live link, and what it runs over.
