@@ -5,3 +5,4 @@ pub mod client;
 pub mod mqtt5_host;
 pub mod proxy;
 pub mod two_regions;
+pub mod wan;

@@ -13,7 +13,8 @@ pub struct QuicSettings {
     /// Frames of more bytes go on a stream of their own, at a lower priority; 256 KiB by default.
     pub detach_above: usize,
     /// Bytes that a peer may send on one stream before they are taken here; 4 MiB by default. It bounds the rate of a
-    /// channel to this a round trip.
+    /// channel to this a round trip. Where it is smaller than [`LinkConfig::window`](link_core::link::LinkConfig::window)
+    /// at this side, a lane that fills its stream leaves room in that window for the others.
     pub stream_window: u32,
     /// The same for all streams of a connection; 16 MiB by default. It bounds what a connection holds in memory, the
     /// frames under way aside.
