@@ -10,7 +10,7 @@ use link_core::{
 };
 use tokio::time::{Instant, timeout};
 
-/// Minutes of attempts take no time where time is simulated, and are as many as in minutes.
+/// Where time is simulated, attempts over minutes take none of it, and keep their pauses.
 #[tokio::test(start_paused = true)]
 async fn time_is_that_of_the_runtime() {
     let eu: ClusterName = "eu".parse().unwrap();
