@@ -85,6 +85,7 @@ struct Entry {
     connect_timeout: Option<String>,
     retry_first: Option<String>,
     retry_max: Option<String>,
+    return_after: Option<String>,
     queue_bytes: Option<u64>,
     overflow: Option<OverflowEntry>,
     window: Option<u32>,
@@ -144,6 +145,7 @@ pub(super) fn parse(table: toml::Table) -> Result<LinkConfig, EntryError> {
         ("connect_timeout", entry.connect_timeout, &mut link.connect_timeout),
         ("retry_first", entry.retry_first, &mut link.retry_first),
         ("retry_max", entry.retry_max, &mut link.retry_max),
+        ("return_after", entry.return_after, &mut link.return_after),
         ("retention", entry.retention, &mut link.retention),
     ] {
         if let Some(text) = text {

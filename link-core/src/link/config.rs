@@ -96,6 +96,9 @@ pub struct LinkConfig {
     pub retry_first: Duration,
     /// Longest pause between two attempts; 30 s by default. Also the pause after a refusal.
     pub retry_max: Duration,
+    /// How long a link stays at a later address before it tries the first one again, beside the connection that is up;
+    /// 60 s by default. Zero: until that one ends.
+    pub return_after: Duration,
     /// Most bytes of messages that wait for one peer node; 64 MiB by default.
     pub queue_bytes: u64,
     /// What happens to a message that does not fit.
@@ -186,6 +189,7 @@ impl LinkConfig {
             connect_timeout: Duration::from_secs(10),
             retry_first: Duration::from_millis(200),
             retry_max: Duration::from_secs(30),
+            return_after: Duration::from_secs(60),
             queue_bytes: 64 * 1024 * 1024,
             overflow: Overflow::default(),
             window: 4 * 1024 * 1024,
@@ -241,6 +245,7 @@ impl LinkConfig {
             connect_timeout: Duration::ZERO,
             retry_first: Duration::ZERO,
             retry_max: Duration::ZERO,
+            return_after: Duration::ZERO,
             queue_bytes: 0,
             overflow: Overflow::default(),
             retention: Duration::ZERO,

@@ -47,6 +47,9 @@ impl Node {
             log,
             peers: Vec::new(),
             dialling: None,
+            dialled_at: 0,
+            returning_dial: None,
+            returning: None,
             dialled: None,
             yielded_to: None,
             last_node: None,
@@ -202,12 +205,14 @@ impl Node {
             }
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        let (dialling, dialled) = (link.dialling.take(), link.dialled);
+        let (dialling, connections) = (link.dialling.take(), [link.dialled, link.returning]);
+        link.returning_dial = None;
+        self.timers.clear(Timer::Return(id));
         if let Some(dial) = dialling {
             self.dials.remove(&dial);
             self.outputs.push_back(Output::CancelDial { dial });
         }
-        if let Some(connection) = dialled {
+        for connection in connections.into_iter().flatten() {
             self.close(connection, code, reason);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ConnectionId, DialId, Node, Output, Owner, PeerId, Timer, handshake::Greeting, status::printable};
 use crate::{
     link::{LinkId, LinkState, Role},
-    transport::{Dial, DialError, Identity},
+    transport::{DialError, Identity},
     wire::{CloseCode, Retry},
 };
 
@@ -22,23 +22,13 @@ impl Node {
             return;
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        let Some(endpoint) = link.config.servers.get(link.next_server % link.config.servers.len().max(1)) else {
-            return;
-        };
-        let dial = DialId(self.next_dial);
-        self.next_dial = self.next_dial.wrapping_add(1);
-        link.dialling = Some(dial);
+        let server = link.next_server % link.config.servers.len().max(1);
+        link.dialled_at = server;
         link.asked_again = std::mem::take(&mut link.ask_again);
-        let request = Dial {
-            endpoint: endpoint.clone(),
-            cluster: self.config.cluster.clone(),
-            node: self.config.node.clone(),
-            link: link.config.clone(),
-        };
-        if link.state == LinkState::Connecting {
-            link.reason = format!("connecting to {endpoint}");
+        let Some((dial, request)) = self.request(id, server) else { return };
+        if let Some(link) = self.links.get_mut(&id).filter(|link| link.state == LinkState::Connecting) {
+            link.reason = format!("connecting to {}", request.endpoint);
         }
-        self.dials.insert(dial, id);
         self.outputs.push_back(Output::Dial { dial, request });
         self.changed(id);
     }
@@ -49,6 +39,7 @@ impl Node {
             && !link.config.servers.is_empty()
             && link.dialling.is_none()
             && link.dialled.is_none()
+            && link.returning.is_none()
             && !self.yields(id)
     }
 
@@ -90,7 +81,11 @@ impl Node {
                     return self.outputs.push_back(Output::Close { connection });
                 };
                 link.dialling = None;
-                link.dialled = Some(connection);
+                if link.returning_dial.take_if(|returning| *returning == dial).is_some() {
+                    link.returning = Some(connection);
+                } else {
+                    link.dialled = Some(connection);
+                }
                 Some((link.id, link.config.connect_timeout))
             }
         };
@@ -111,6 +106,10 @@ impl Node {
         link.dialling = None;
         let reason = printable(&error.to_string()).into_owned();
         tracing::info!(link = %link.name, reason, "could not connect");
+        if self.return_failed(id, dial) {
+            return;
+        }
+        let Some(link) = self.links.get_mut(&id) else { return };
         let refused = !matches!(error, DialError::Unreachable { .. });
         if refused {
             link.last_refusal = Some(reason.clone());
@@ -181,6 +180,9 @@ impl Node {
             }
         };
         let Some(id) = link else { return };
+        if self.returned_not(id, connection) {
+            return;
+        }
         let refused = code.is_some_and(CloseCode::is_refusal);
         if refused {
             self.note_refusal(id, reason);

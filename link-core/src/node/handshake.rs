@@ -67,7 +67,9 @@ impl Node {
             Role::Dialler => self.check_answer(meant, &hello),
             Role::Acceptor => self.check_offer(meant, &hello, &identity),
         };
-        let admitted = checked.and_then(|link| self.admit(link, role, &hello).map(|peer| (link, peer)));
+        let admitted = checked
+            .and_then(|link| self.take_over(link, connection, &hello).map(|()| link))
+            .and_then(|link| self.admit(link, role, &hello).map(|peer| (link, peer)));
         let (link, peer) = match admitted {
             Ok(found) => found,
             Err((code, reason)) => {
@@ -373,7 +375,7 @@ impl Node {
         }
     }
 
-    fn peer_named(&self, link: &Link, node: Option<&crate::link::NodeName>) -> Option<PeerId> {
+    pub(super) fn peer_named(&self, link: &Link, node: Option<&crate::link::NodeName>) -> Option<PeerId> {
         let node = node?;
         link.peers.iter().copied().find(|id| self.peers.get(id).is_some_and(|peer| peer.node == *node))
     }

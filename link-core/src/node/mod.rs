@@ -23,6 +23,7 @@ mod input;
 mod liveness;
 mod messages;
 mod publisher;
+mod returning;
 mod rng;
 mod routing;
 mod status;
@@ -134,6 +135,8 @@ const CONTROL_MOST: usize = 32 << 20;
 enum Timer {
     /// The pause before the next attempt is over.
     Dial(LinkId),
+    /// A link that is connected at a later address tries its first one.
+    Return(LinkId),
     /// The handshake takes too long.
     Handshake(ConnectionId),
     /// It is time to say that we live.
@@ -225,6 +228,7 @@ impl Node {
         while let Some(timer) = self.timers.pop(self.now) {
             match timer {
                 Timer::Dial(link) => self.dial(link),
+                Timer::Return(link) => self.try_first(link),
                 Timer::Handshake(connection) => {
                     let patience = "the handshake took too long";
                     self.close(connection, CloseCode::Timeout, patience);

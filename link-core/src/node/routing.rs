@@ -214,6 +214,7 @@ impl Node {
             link.next_server = 0;
         }
         self.link_state(link, LinkState::Live, reason);
+        self.plan_return(link);
     }
 
     /// Whether both route sets are known to be equal, in both directions.

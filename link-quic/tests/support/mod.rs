@@ -77,7 +77,7 @@ pub fn link(name: &str, at: Option<SocketAddr>, tls: TlsSettings) -> LinkConfig 
     link.servers = at.iter().map(|at| format!("quic://{at}").parse().unwrap()).collect();
     link.topics = vec![filter("#")];
     link.tls = Some(tls);
-    link.heartbeat = Duration::from_millis(200);
+    link.heartbeat = Duration::from_secs(1);
     link.keep_alive = Duration::from_secs(1);
     link.connect_timeout = Duration::from_secs(3);
     link.retry_first = Duration::from_millis(20);
