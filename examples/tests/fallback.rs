@@ -34,6 +34,7 @@ fn to_us(udp: &Proxy, tcp: &Proxy, tls: TlsSettings) -> LinkConfig {
         retry_first: Duration::from_millis(50),
         retry_max: Duration::from_millis(200),
         heartbeat: Duration::from_millis(300),
+        return_after: Duration::from_secs(1),
         ..bench::link("us", &servers).unwrap()
     }
 }
@@ -116,6 +117,10 @@ async fn a_link_falls_back_from_quic_to_mqtt_and_loses_nothing() {
         udp.cut();
         moved_to(&tcp, dialled, "MQTT").await;
     }
+    // Nothing is cut: the link comes back to its first address by itself.
+    let dialled = udp.connections();
+    udp.restore();
+    moved_to(&udp, dialled, "QUIC").await;
     flowing().await;
     stop.store(true, Ordering::SeqCst);
     for (publisher, subscriber) in publishers.into_iter().zip([at_eu, at_us]) {
