@@ -51,8 +51,9 @@ pub(crate) async fn accept_peers(endpoint: Endpoint, settings: Arc<QuicSettings>
             let result = result.unwrap_or_else(|_| {
                 Err(ConnectionError::Lost(format!("no handshake within {:?}", settings.handshake_time)))
             });
-            drop(place);
             let _ = accepted.send(result.unwrap_or_else(|error| refused(address, &error))).await;
+            // Only now: who waits for a linker that is slow is under way.
+            drop(place);
         });
     }
 }

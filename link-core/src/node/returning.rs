@@ -87,6 +87,10 @@ impl Node {
         let is_same =
             here.is_some_and(|session| session.role == Role::Dialler && link.dialled == Some(session.connection));
         if !is_same && link.dialled.is_some() {
+            // As good as the first address: it is not tried again while this connection lasts.
+            if let Some(link) = self.links.get_mut(&id) {
+                link.dialled_at = 0;
+            }
             return Err((
                 CloseCode::Superseded,
                 format!("the link is connected to another node than `{}`", hello.node),
