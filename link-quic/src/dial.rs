@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use link_core::transport::{Connection, Dial, DialError, FrameSender, Identity};
-use quinn::{ClientConfig, Endpoint};
+use link_core::transport::{Connection, ConnectionError, Dial, DialError, FrameSender, Identity};
+use quinn::{ClientConfig, ConnectionError as Quic, Endpoint, TransportErrorCode};
 
 use crate::{
     error::{lost, read_error, write_error},
@@ -35,11 +35,18 @@ pub(crate) async fn dial(
             .map_err(|e| wrong(format!("`{name}`: {e}")))?;
         let refused = |reason| DialError::Refused { endpoint: dial.endpoint.clone(), reason };
         match connecting.await {
-            Ok(connection) => return open(connection, settings).await.map_err(|e| refused(e.to_string())),
-            // What the other end says, or what is wrong with it, is no better at another address.
-            Err(e @ (quinn::ConnectionError::ConnectionClosed(_) | quinn::ConnectionError::TransportError(_))) => {
-                return Err(refused(e.to_string()));
+            Ok(connection) => {
+                return open(connection, settings).await.map_err(|error| match error {
+                    ConnectionError::Closed(reason) => refused(reason),
+                    error => unreachable(error.to_string()),
+                });
             }
+            // It has too much to do just now.
+            Err(Quic::ConnectionClosed(close)) if close.error_code == TransportErrorCode::CONNECTION_REFUSED => {
+                error = unreachable(close.to_string());
+            }
+            // What the other end says, or what is wrong with it, is no better at another address.
+            Err(e @ (Quic::ConnectionClosed(_) | Quic::TransportError(_))) => return Err(refused(e.to_string())),
             Err(e) => error = unreachable(e.to_string()),
         }
     }
@@ -57,17 +64,14 @@ fn client_config(dial: &Dial, settings: &QuicSettings) -> Result<ClientConfig, S
 }
 
 /// Opens the control stream, and waits until the acceptor has let this side in.
-async fn open(
-    connection: quinn::Connection,
-    settings: &QuicSettings,
-) -> Result<Connection, link_core::transport::ConnectionError> {
+async fn open(connection: quinn::Connection, settings: &QuicSettings) -> Result<Connection, ConnectionError> {
     let (mut send, mut receive) = connection.open_bi().await.map_err(lost)?;
     let own = Preface { channels: settings.channels, max_frame: settings.max_frame };
     send.write_all(&own.encode()).await.map_err(write_error)?;
     let mut answer = [0; Preface::SIZE];
     receive.read_exact(&mut answer).await.map_err(read_error)?;
-    let answer = Preface::decode(answer)
-        .map_err(|e| link_core::transport::ConnectionError::Closed(format!("the peer speaks something else: {e}")))?;
+    let answer =
+        Preface::decode(answer).map_err(|e| ConnectionError::Closed(format!("the peer speaks something else: {e}")))?;
     Ok(assemble(connection, send, receive, settings, answer))
 }
 

@@ -203,6 +203,16 @@ async fn handshakes_that_never_end_keep_nobody_out() {
     assert_eq!(answer[..6], PREFACE[..6]);
 }
 
+/// A long pause is for those who may not come in, not for those who come at the wrong time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptor_that_is_busy_is_unreachable_and_has_refused_nobody() {
+    let authority = Authority::new();
+    let us = listening(&authority, QuicSettings { handshakes: 0, ..QuicSettings::default() });
+    let eu = Node::dialling("eu", "us", us.local_address().unwrap(), authority.settings(&["eu"]));
+    let status = eu.wait("us", "tried thrice", |status| status.attempts >= 3).await;
+    assert_eq!((status.state, status.last_refusal), (LinkState::Connecting, None));
+}
+
 /// A connection that was let in, from both ends.
 async fn let_in(
     us: &QuicTransport,

@@ -41,6 +41,25 @@ async fn large_messages_keep_their_place_among_small_ones() {
     assert_eq!(numbers(&mut client, 60).await, (0..60).collect::<Vec<_>>());
 }
 
+/// A connection window that is smaller than a message: the frames behind that message take no credit from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_message_is_not_starved_by_those_behind_it() {
+    let authority = Authority::new();
+    let us = Node::listening("us", "eu", &authority);
+    let settings = QuicSettings { connection_window: 1 << 20, ..QuicSettings::default() };
+    let mut wide = link("us", Some(us.address()), authority.settings(&["eu"]));
+    wide.window = 16 << 20;
+    let eu = Node::start("eu", QuicTransport::new(settings), vec![wide]);
+    let mut client = eu.subscriber("c", &["t"]);
+    us.wants("t").await;
+    let sizes = [9_000_000].into_iter().chain([400_000; 30]);
+    for (n, size) in (0..62_u64).zip(sizes.clone().chain(sizes)) {
+        let payload = [vec![b'.'; size], n.to_string().into_bytes()].concat();
+        us.linker.publish_patiently("p", &message("t", payload), PATIENCE).await.unwrap();
+    }
+    assert_eq!(numbers(&mut client, 62).await, (0..62).collect::<Vec<_>>());
+}
+
 /// What stands between the two, and sends from another port when it is told to: a NAT that forgets.
 async fn nat(to: std::net::SocketAddr) -> (std::net::SocketAddr, tokio::sync::watch::Sender<u32>) {
     let (inside, first) = (UdpSocket::bind(LOOPBACK).await.unwrap(), UdpSocket::bind(LOOPBACK).await.unwrap());
@@ -146,7 +165,7 @@ async fn a_host_that_takes_nothing_stops_its_sender_and_not_the_link() {
         link: std::sync::Arc::new(link("us", Some(at), authority.settings(&["eu"]))),
     };
     let mut connection = dialler.dial(&dial).await.unwrap();
-    let (_us, _theirs) = accepting.await.unwrap();
+    let (_us, mut theirs) = accepting.await.unwrap();
     let frame = bytes::Bytes::from(vec![7; 10_000]);
     let mut sent = 0;
     while let Ok(result) =
@@ -156,6 +175,15 @@ async fn a_host_that_takes_nothing_stops_its_sender_and_not_the_link() {
         sent += frame.len();
         assert!(sent < 40 << 20, "nothing stops the sender");
     }
-    // Control goes on.
-    tokio::time::timeout(PATIENCE, connection.control.send(frame)).await.unwrap().unwrap();
+    // Control goes on, to the other end.
+    let control = bytes::Bytes::from_static(b"control");
+    tokio::time::timeout(PATIENCE, connection.control.send(control.clone())).await.unwrap().unwrap();
+    let first = async {
+        loop {
+            if let (link_core::transport::Class::Control, frame) = theirs.receiver.recv().await.unwrap() {
+                return frame;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, first).await.unwrap(), control);
 }
