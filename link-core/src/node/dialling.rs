@@ -180,7 +180,7 @@ impl Node {
             }
         };
         let Some(id) = link else { return };
-        if self.returned_not(id, connection) {
+        if self.return_ended(id, connection, code) {
             return;
         }
         let refused = code.is_some_and(CloseCode::is_refusal);

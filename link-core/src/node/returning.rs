@@ -12,7 +12,7 @@ use super::{ConnectionId, DialId, Node, Output, Timer};
 use crate::{
     link::{LinkId, Role},
     transport::Dial,
-    wire::{CloseCode, Hello},
+    wire::{CloseCode, Hello, Retry},
 };
 
 impl Node {
@@ -61,11 +61,15 @@ impl Node {
     }
 
     /// A connection to the first address has ended before it took over: whether that is all there is to do.
-    pub(super) fn returned_not(&mut self, id: LinkId, connection: ConnectionId) -> bool {
+    pub(super) fn return_ended(&mut self, id: LinkId, connection: ConnectionId, code: Option<CloseCode>) -> bool {
         let Some(link) = self.links.get_mut(&id).filter(|link| link.returning == Some(connection)) else {
             return false;
         };
         link.returning = None;
+        if code.map(CloseCode::retry) == Some(Retry::No) {
+            // Another node is there: that is as good as the first address while this connection lasts.
+            link.dialled_at = 0;
+        }
         if link.dialled.is_none() {
             let pause = link.backoff.fail(&mut self.rng);
             self.plan_dial(id, pause);
@@ -87,10 +91,6 @@ impl Node {
         let is_same =
             here.is_some_and(|session| session.role == Role::Dialler && link.dialled == Some(session.connection));
         if !is_same && link.dialled.is_some() {
-            // As good as the first address: it is not tried again while this connection lasts.
-            if let Some(link) = self.links.get_mut(&id) {
-                link.dialled_at = 0;
-            }
             return Err((
                 CloseCode::Superseded,
                 format!("the link is connected to another node than `{}`", hello.node),

@@ -159,8 +159,8 @@ fn base(settings: &Settings, to: &str) -> Option<LinkConfig> {
     config.heartbeat = settings.heartbeat;
     config.retry_first = settings.retry_first;
     config.retry_max = settings.retry_max;
-    // Each address is that of another node: there is none to come back to.
-    config.return_after = Duration::ZERO;
+    // Each address is that of another node. That is found out once a connection, soon, and ends before all is silent.
+    config.return_after = Duration::from_secs(1);
     config.connect_timeout = settings.connect_timeout;
     config.queue_bytes = settings.queue_bytes;
     config.overflow = settings.overflow;
