@@ -3,7 +3,7 @@
 /// Asks the processor to fetch the line of its cache that `of` begins in, and does not wait for it.
 #[inline(always)]
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "a lookup in a large index waits for memory for a third of its time without it")]
+#[expect(unsafe_code, reason = "without it a lookup in a large index waits for memory; nothing safe asks for it")]
 pub(super) fn prefetch<T>(of: &T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 

@@ -111,7 +111,7 @@ impl Slots {
         self.len
     }
 
-    /// There must be some record.
+    /// Which hashes there may be. There must be some record.
     #[inline]
     pub(super) fn blooms(&self) -> Blooms<'_> {
         Blooms::new(&self.blooms)
