@@ -30,7 +30,6 @@ mod impairment;
 #[cfg(target_os = "linux")]
 mod linux;
 mod path;
-mod rng;
 
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Emulator, Namespace};

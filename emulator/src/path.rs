@@ -1,6 +1,8 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-use crate::{Impairment, rng::Rng};
+use fastrand::Rng;
+
+use crate::Impairment;
 
 /// Most packets on their way at once: 100 ms of small packets at 1 Gbit/s.
 const MOST_PACKETS: usize = 1 << 17;
@@ -48,7 +50,7 @@ impl Path {
     pub fn new(seed: u64) -> Self {
         Self {
             impairment: Impairment::default(),
-            rng: Rng::new(seed),
+            rng: Rng::with_seed(seed),
             free: Duration::ZERO,
             underway: BinaryHeap::new(),
             next: 0,
@@ -64,9 +66,9 @@ impl Path {
     /// A packet is sent.
     pub fn offer(&mut self, now: Duration, mut packet: Vec<u8>) {
         let Impairment { delay, jitter, loss, duplicate, corrupt, rate, queue, cut } = self.impairment;
-        let (lost, twice, flipped) =
-            (self.rng.chance(loss), self.rng.chance(duplicate), self.rng.chance(corrupt) && !packet.is_empty());
-        let late = jitter.mul_f64(2.0 * self.rng.fraction());
+        // Always drawn, so that what follows does not depend on the settings.
+        let [lost, twice, flipped] = [loss, duplicate, corrupt].map(|chance| self.rng.f64() < chance);
+        let late = jitter.mul_f64(2.0 * self.rng.f64());
         self.counts.offered += 1;
         if cut {
             self.counts.cut += 1;
@@ -86,8 +88,8 @@ impl Path {
             sent = turn + Duration::from_secs_f64(packet.len() as f64 * 8.0 / rate.max(1) as f64);
             self.free = sent;
         }
-        if flipped {
-            let bit = self.rng.next() as usize % (packet.len() * 8);
+        if flipped && !packet.is_empty() {
+            let bit = self.rng.usize(..packet.len() * 8);
             packet[bit / 8] ^= 1 << (bit % 8);
             self.counts.corrupted += 1;
         }
