@@ -29,7 +29,8 @@
 //!
 //! A connection outlives a change of the dialler's address, by a NAT or by [`rebind`](QuicTransport::rebind), without
 //! losing anything. If UDP is blocked the dial fails, and the link tries its next address, which may be one of
-//! `link-mqtt`; the session resumes there.
+//! `link-mqtt`; the session resumes there, and comes back when the first address answers again
+//! ([`return_after`](link_core::link::LinkConfig::return_after)).
 //!
 //! # Example
 //!
