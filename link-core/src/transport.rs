@@ -20,6 +20,8 @@ pub enum Class {
     Control,
     /// Messages of one data channel, numbered from 0.
     Data(u16),
+    /// Messages that may be lost, and come in any order.
+    Datagram,
 }
 
 /// Where a link dials: `scheme://host:port`.
@@ -133,8 +135,18 @@ pub struct Connection {
     pub control: Box<dyn FrameSender>,
     /// Sends data frames; lane `n` uses channel `n % data.len()`. Never empty.
     pub data: Vec<Box<dyn FrameSender>>,
+    /// Sends frames that may be lost, where the transport can.
+    pub datagrams: Option<Datagrams>,
     /// Receives the frames of all classes.
     pub receiver: Box<dyn FrameReceiver>,
+}
+
+/// The sending half of [`Class::Datagram`].
+pub struct Datagrams {
+    /// Most bytes of a frame, from a few hundred to some thousand.
+    pub largest: usize,
+    /// Sends one frame each, without waiting longer than the network takes to take it.
+    pub sender: Box<dyn FrameSender>,
 }
 
 /// The sending half of one class of a connection.

@@ -136,6 +136,7 @@ impl Pair {
                     dial,
                     identity: Identity::default(),
                     channels: 1,
+                    datagrams: 0,
                 };
                 self.handle(0, connected(0, Some(dial)));
                 self.handle(1, connected(1, None));

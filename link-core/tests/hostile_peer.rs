@@ -139,7 +139,7 @@ impl Attacked {
     fn connect(&mut self, connection: ConnectionId) {
         let identity =
             Identity { address: "10.0.0.9".to_owned(), user: Some("evil".to_owned()), ..Identity::default() };
-        self.input(Input::Connected { connection, dial: None, identity, channels: 1 });
+        self.input(Input::Connected { connection, dial: None, identity, channels: 1, datagrams: 0 });
     }
 
     fn says(&mut self, connection: ConnectionId, frame: &Frame) {
@@ -417,7 +417,7 @@ fn a_long_tail_is_asked_for_again_only_when_it_stands_still() {
         deltas.push((to, Frame::RouteDelta(RouteDelta { from: seq - 1, to, ops: vec![RouteOp::Add(added)] })));
     }
     let routes = deltas[2].0;
-    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0 });
+    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0, datagrams: 0 });
     let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
     us.says(EVIL, &beat);
     for (_, delta) in &deltas[..2] {
@@ -441,7 +441,7 @@ fn routes_are_asked_for_again_after_an_answer_of_another_life() {
     let mut digest = RouteDigest::new(RouteKey([7; 16]));
     digest.add(&filter("route"));
     let routes = RoutePosition { incarnation: LIFE, seq: 1, digest: digest.digest(), count: 1 };
-    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0 });
+    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0, datagrams: 0 });
     let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
     us.says(EVIL, &beat);
     us.says(EVIL, &beat);
@@ -488,7 +488,8 @@ fn silence_is_a_timeout_and_heartbeats_are_life() {
         us.now = Duration::from_secs(second);
         us.input(Input::Timeout);
         let routes = empty(LIFE);
-        let beat = Heartbeat { routes, holds: None, sent: 0, echo: Some(u64::MAX), held: u64::MAX };
+        let beat =
+            Heartbeat { routes, holds: None, sent: 0, echo: Some(u64::MAX), held: u64::MAX, datagrams: u64::MAX };
         us.says(GOOD, &Frame::Heartbeat(beat));
     }
     let Some(Frame::Close(close)) = us.said.last() else { panic!("still there: {:?}", us.said.last()) };
@@ -558,7 +559,7 @@ fn crossing_dials_leave_the_connection_of_the_smaller_name() {
             assert_eq!(us.dials, 1);
             let dial = Some(link_core::node::DialId(0));
             let identity = Identity::default();
-            us.input(Input::Connected { connection: DIALLED, dial, identity, channels: 1 });
+            us.input(Input::Connected { connection: DIALLED, dial, identity, channels: 1, datagrams: 0 });
             let answer = Frame::Hello(Box::new(hello(peer)));
             if answer_first {
                 us.says(DIALLED, &answer);
@@ -605,7 +606,7 @@ fn no_text_of_a_peer_forges_a_line() {
     check(&us);
     let mut us = Attacked::with(|link| link.peer_identity = Some("somebody".to_owned()));
     let identity = Identity { address: "10.0.0.9".to_owned(), user: Some(forged.to_owned()), ..Identity::default() };
-    us.input(Input::Connected { connection: EVIL, dial: None, identity, channels: 1 });
+    us.input(Input::Connected { connection: EVIL, dial: None, identity, channels: 1, datagrams: 0 });
     us.says(EVIL, &Frame::Hello(Box::new(hello("evil"))));
     check(&us);
     let mut us = Attacked::with(|link| link.servers = vec!["memory://evil".parse().unwrap()]);

@@ -11,9 +11,9 @@ use link_core::{
     message::{Message, Properties, QoS},
     topic::{Topic, TopicFilter},
     wire::{
-        Ack, Batch, Close, CloseCode, Digest, Entry, Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready,
-        RefusedReason, RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode, decode_message, encode,
-        encode_message,
+        Ack, Batch, Close, CloseCode, Datagram, DatagramAck, Digest, Entry, Frame, Heartbeat, Hello, Incarnation,
+        LaneMark, Limits, Ready, RefusedReason, RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode,
+        decode_message, encode, encode_message,
     },
 };
 
@@ -89,7 +89,14 @@ fn frames() -> Vec<(&'static str, Frame)> {
         received: vec![LaneMark { lane: 3, seq: 0 }],
         ..first_hello.clone()
     };
-    let heartbeat = Heartbeat { routes: position(1, 5, 0xabcd, 3), holds: None, sent: 1_000_000, echo: None, held: 0 };
+    let heartbeat = Heartbeat {
+        routes: position(1, 5, 0xabcd, 3),
+        holds: None,
+        sent: 1_000_000,
+        echo: None,
+        held: 0,
+        datagrams: 0,
+    };
     vec![
         ("hello-first", Frame::Hello(Box::new(first_hello))),
         ("hello-resume", Frame::Hello(Box::new(resumed_hello))),
@@ -132,6 +139,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 holds: Some(position(4, 2, 0xef, 1)),
                 echo: Some(999),
                 held: 128,
+                datagrams: 300,
                 ..heartbeat
             }),
         ),
@@ -174,6 +182,19 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 lane: 3,
                 up_to: 1151,
                 refused: vec![(1000, RefusedReason::NotImported), (1151, RefusedReason::Expired)],
+            }),
+        ),
+        (
+            "datagram",
+            Frame::Datagram(Datagram { number: 300, expiry: Some(3600), body: Bytes::from_static(b"\x00\x01atwo") }),
+        ),
+        (
+            "datagram-ack",
+            Frame::DatagramAck(DatagramAck {
+                settled: 300,
+                delivered: 296,
+                refused_by_host: 1,
+                ..DatagramAck::default()
             }),
         ),
         ("unknown", Frame::Unknown { kind: 200 }),

@@ -8,9 +8,9 @@ use link_core::{
     message::{Message, Properties, QoS},
     topic::{Topic, TopicFilter},
     wire::{
-        Ack, BATCH_OVERHEAD, Batch, BatchReader, BatchWriter, Close, CloseCode, Digest, Entry, Frame, Heartbeat, Hello,
-        Incarnation, LaneMark, Limits, Ready, RefusedReason, RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode,
-        decode_message, encode, encode_message, frame_len, message_len,
+        Ack, BATCH_OVERHEAD, Batch, BatchReader, BatchWriter, Close, CloseCode, Datagram, DatagramAck, Digest, Entry,
+        Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RefusedReason, RouteDelta, RouteOp,
+        RoutePosition, RouteSnapshot, decode, decode_message, encode, encode_message, frame_len, message_len,
     },
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -103,8 +103,10 @@ fn frame() -> impl Strategy<Value = Frame> {
         ),
         (any::<u16>(), ".{0,80}")
             .prop_map(|(code, reason)| Frame::Close(Close { code: CloseCode::from_code(code), reason })),
-        (position(), option::of(position()), any::<(u64, Option<u64>, u64)>()).prop_map(
-            |(routes, holds, (sent, echo, held))| Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held })
+        (position(), option::of(position()), any::<(u64, Option<u64>, u64, u64)>()).prop_map(
+            |(routes, holds, (sent, echo, held, datagrams))| {
+                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams })
+            }
         ),
         option::of(position()).prop_map(Frame::RouteResume),
         (any::<u64>(), position(), vec(op(), 0..20)).prop_map(|(from, to, ops)| Frame::RouteDelta(RouteDelta {
@@ -131,6 +133,11 @@ fn frame() -> impl Strategy<Value = Frame> {
             up_to,
             refused
         })),
+        (1..=u64::MAX, any::<Option<u32>>(), vec(any::<u8>(), 0..40))
+            .prop_map(|(number, expiry, body)| { Frame::Datagram(Datagram { number, expiry, body: body.into() }) }),
+        any::<[u64; 6]>().prop_map(|[settled, delivered, not_imported, refused_by_host, expired, malformed]| {
+            Frame::DatagramAck(DatagramAck { settled, delivered, not_imported, refused_by_host, expired, malformed })
+        }),
         (40..=255u8).prop_map(|kind| Frame::Unknown { kind }),
     ]
 }

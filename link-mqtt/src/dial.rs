@@ -96,6 +96,7 @@ pub(crate) async fn dial(dial: &Dial, max_frame: usize) -> Result<Connection, Di
         identity,
         control: sender(0, false),
         data: (0..usize::from(channels)).map(|channel| sender(channel, true)).collect(),
+        datagrams: None,
         receiver: Box::new(Receiver {
             deliveries,
             channels: (0..channels).map(|_| Incoming::new(max_frame)).collect(),

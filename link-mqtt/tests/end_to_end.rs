@@ -45,7 +45,7 @@ fn receive_all(mut receiver: Box<dyn FrameReceiver>, count: u32) -> JoinHandle<B
         for _ in 0..count {
             let (class, frame) = receiver.recv().await.unwrap();
             let class = match class {
-                Class::Control => 0,
+                Class::Control | Class::Datagram => 0,
                 Class::Data(channel) => u32::from(channel) + 1,
             };
             let next = next.entry(class).or_default();

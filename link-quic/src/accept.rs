@@ -16,6 +16,7 @@ use crate::{
     dial::assemble,
     error::{lost, read_error, write_error},
     preface::Preface,
+    receive::Answer,
     settings::QuicSettings,
 };
 
@@ -76,7 +77,7 @@ async fn let_in(incoming: Incoming, settings: &QuicSettings) -> Result<Accepted,
     })?;
     let answer = Preface { channels: preface.channels, max_frame: settings.max_frame };
     send.write_all(&answer.encode()).await.map_err(write_error)?;
-    Ok(Accepted::Connection(assemble(connection, send, receive, settings, preface)))
+    Ok(Accepted::Connection(assemble(connection, send, receive, settings, preface, Answer::HasCome)))
 }
 
 /// A place among the handshakes that are under way.

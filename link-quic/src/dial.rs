@@ -1,15 +1,19 @@
 //! The dialling side.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
-use link_core::transport::{Connection, ConnectionError, Dial, DialError, FrameSender, Identity};
-use quinn::{ClientConfig, ConnectionError as Quic, Endpoint, TransportErrorCode};
+use link_core::transport::{Connection, ConnectionError, Datagrams, Dial, DialError, FrameSender, Identity};
+use quinn::{ClientConfig, Connecting, ConnectionError as Quic, Endpoint, TransportErrorCode};
 
 use crate::{
     error::{lost, read_error, write_error},
     preface::{MOST_CHANNELS, Preface},
-    receive::Receiver,
-    send::{Sender, Sending},
+    receive::{Answer, Receiver},
+    send::{DatagramSender, Sender, Sending},
+    sessions::{Known, Sessions},
     settings::QuicSettings,
     tls,
 };
@@ -18,11 +22,12 @@ use crate::{
 pub(crate) async fn dial(
     dial: &Dial,
     settings: &QuicSettings,
+    sessions: &Sessions,
     endpoint: impl Fn(SocketAddr) -> std::io::Result<Endpoint>,
 ) -> Result<Connection, DialError> {
     let wrong = |reason| DialError::Settings { endpoint: dial.endpoint.clone(), reason };
     let unreachable = |reason: String| DialError::Unreachable { endpoint: dial.endpoint.clone(), reason };
-    let config = client_config(dial, settings).map_err(wrong)?;
+    let (config, known) = client_config(dial, settings, sessions).map_err(wrong)?;
     let tls = dial.link.tls.clone().unwrap_or_default();
     // The certificate names the cluster, not a machine: any node of it will do.
     let name = tls.server_name.unwrap_or_else(|| dial.link.name.to_string());
@@ -34,6 +39,10 @@ pub(crate) async fn dial(
             .connect_with(config.clone(), address, &name)
             .map_err(|e| wrong(format!("`{name}`: {e}")))?;
         let refused = |reason| DialError::Refused { endpoint: dial.endpoint.clone(), reason };
+        let connecting = match early(connecting, settings, &known).await {
+            Ok(connection) => return connection.map_err(|error| unreachable(error.to_string())),
+            Err(connecting) => connecting,
+        };
         match connecting.await {
             Ok(connection) => {
                 return open(connection, settings).await.map_err(|error| match error {
@@ -53,14 +62,47 @@ pub(crate) async fn dial(
     Err(error)
 }
 
-fn client_config(dial: &Dial, settings: &QuicSettings) -> Result<ClientConfig, String> {
+fn client_config(
+    dial: &Dial,
+    settings: &QuicSettings,
+    sessions: &Sessions,
+) -> Result<(ClientConfig, Arc<Known>), String> {
     if !(1..=MOST_CHANNELS).contains(&settings.channels) {
         return Err(format!("{} channels are set, 1 to {MOST_CHANNELS} are allowed", settings.channels));
     }
     let Some(tls) = &dial.link.tls else { return Err("`quic` needs the TLS settings of the link".to_owned()) };
-    let mut config = ClientConfig::new(Arc::new(tls::client(tls)?));
+    let known = sessions.of(tls, settings.early_data)?;
+    let mut config = ClientConfig::new(known.config.clone());
     config.transport_config(Arc::new(settings.transport(dial.link.keep_alive, 0, settings.channels)));
-    Ok(config)
+    Ok((config, known))
+}
+
+/// Where a session can be resumed and early data is switched on, the connection is there before the handshake is over: the
+/// preface goes out with the first packet, and HELLO behind it. Gives the attempt back where that can't be.
+async fn early(
+    connecting: Connecting,
+    settings: &QuicSettings,
+    known: &Arc<Known>,
+) -> Result<Result<Connection, ConnectionError>, Connecting> {
+    if !settings.early_data || !known.may_be_early() {
+        return Err(connecting);
+    }
+    let (connection, accepted) = connecting.into_0rtt()?;
+    let known = known.clone();
+    tokio::spawn(async move {
+        // Its streams end with an error then, and the link dials again.
+        if !accepted.await {
+            known.early_data_refused();
+        }
+    });
+    Ok(open_early(connection, settings).await)
+}
+
+async fn open_early(connection: quinn::Connection, settings: &QuicSettings) -> Result<Connection, ConnectionError> {
+    let (mut send, receive) = connection.open_bi().await.map_err(lost)?;
+    let own = Preface { channels: settings.channels, max_frame: settings.max_frame };
+    send.write_all(&own.encode()).await.map_err(write_error)?;
+    Ok(assemble(connection, send, receive, settings, own, Answer::Comes))
 }
 
 /// Opens the control stream, and waits until the acceptor has let this side in.
@@ -72,16 +114,17 @@ async fn open(connection: quinn::Connection, settings: &QuicSettings) -> Result<
     receive.read_exact(&mut answer).await.map_err(read_error)?;
     let answer =
         Preface::decode(answer).map_err(|e| ConnectionError::Closed(format!("the peer speaks something else: {e}")))?;
-    Ok(assemble(connection, send, receive, settings, answer))
+    Ok(assemble(connection, send, receive, settings, answer, Answer::HasCome))
 }
 
-/// Both sides have said how the streams lie.
+/// Both sides have said how the streams lie, or the dialler has.
 pub(crate) fn assemble(
     connection: quinn::Connection,
     control: quinn::SendStream,
     receive: quinn::RecvStream,
     settings: &QuicSettings,
     peer: Preface,
+    answer: Answer,
 ) -> Connection {
     let identity = Identity {
         address: connection.remote_address().to_string(),
@@ -91,7 +134,7 @@ pub(crate) fn assemble(
     };
     let sending = Arc::new(Sending {
         connection: connection.clone(),
-        max_frame: peer.max_frame as usize,
+        max_frame: AtomicUsize::new(peer.max_frame as usize),
         detach_above: settings.detach_above,
     });
     let channel = |channel| -> Box<dyn FrameSender> { Box::new(Sender::channel(sending.clone(), channel)) };
@@ -99,6 +142,9 @@ pub(crate) fn assemble(
         identity,
         control: Box::new(Sender::control(sending.clone(), control)),
         data: (0..peer.channels).map(channel).collect(),
-        receiver: Box::new(Receiver::new(connection, receive, peer.channels, settings.max_frame as usize)),
+        datagrams: connection
+            .max_datagram_size()
+            .map(|largest| Datagrams { largest, sender: Box::new(DatagramSender(connection.clone())) }),
+        receiver: Box::new(Receiver::new(sending, receive, peer.channels, settings.max_frame as usize, answer)),
     }
 }

@@ -59,6 +59,7 @@ mod preface;
 mod receive;
 mod record;
 mod send;
+mod sessions;
 mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -19,7 +19,9 @@ use tokio::{
 
 use crate::{
     error::{lost, read_error},
+    preface::Preface,
     record::{CHANNEL, DETACHED, LARGE, LENGTH},
+    send::Sending,
     settings,
 };
 
@@ -31,16 +33,24 @@ const AHEAD: usize = 1;
 pub(crate) struct Receiver {
     connection: Connection,
     control: mpsc::Receiver<Result<Bytes, ConnectionError>>,
-    data: mpsc::Receiver<(u16, Bytes)>,
+    data: mpsc::Receiver<(Class, Bytes)>,
     fault: Arc<OnceLock<ConnectionError>>,
     // Dropping them ends the reading.
     _tasks: JoinSet<()>,
 }
 
+/// Whether the acceptor has answered the preface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    HasCome,
+    /// It is the first that comes on the control stream.
+    Comes,
+}
+
 /// What the tasks of one connection share.
 struct Reading {
     connection: Connection,
-    data: mpsc::Sender<(u16, Bytes)>,
+    data: mpsc::Sender<(Class, Bytes)>,
     /// Whether the peer has opened each of its channels.
     opened: Mutex<Vec<bool>>,
     max_frame: usize,
@@ -59,7 +69,14 @@ struct Large {
 }
 
 impl Receiver {
-    pub(crate) fn new(connection: Connection, control: RecvStream, channels: u16, max_frame: usize) -> Self {
+    pub(crate) fn new(
+        sending: Arc<Sending>,
+        control: RecvStream,
+        channels: u16,
+        max_frame: usize,
+        answer: Answer,
+    ) -> Self {
+        let connection = sending.connection.clone();
         let (control_queue, control_frames) = mpsc::channel(CONTROL_AHEAD);
         let (data, frames) = mpsc::channel(usize::from(channels) * AHEAD);
         let fault = Arc::new(OnceLock::new());
@@ -73,7 +90,8 @@ impl Receiver {
             fault: fault.clone(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(read_control(reading.clone(), control, control_queue));
+        tasks.spawn(read_control(reading.clone(), control, control_queue, answer, sending));
+        tasks.spawn(read_datagrams(reading.clone()));
         tasks.spawn(accept_streams(reading));
         Self { connection, control: control_frames, data: frames, fault, _tasks: tasks }
     }
@@ -97,7 +115,7 @@ impl FrameReceiver for Receiver {
                 Some(Err(error)) => Err(self.fault.get().cloned().unwrap_or(error)),
                 None => Err(ConnectionError::Closed("this side closed the connection".to_owned())),
             },
-            Some((channel, frame)) = self.data.recv() => Ok((Class::Data(channel), frame)),
+            Some(frame) = self.data.recv() => Ok(frame),
         }
     }
 }
@@ -106,7 +124,16 @@ async fn read_control(
     reading: Arc<Reading>,
     mut stream: RecvStream,
     frames: mpsc::Sender<Result<Bytes, ConnectionError>>,
+    answer: Answer,
+    sending: Arc<Sending>,
 ) {
+    if answer == Answer::Comes
+        && let Err(error) = read_answer(&mut stream, &sending).await
+    {
+        reading.end(&error);
+        let _ = frames.send(Err(error)).await;
+        return;
+    }
     loop {
         let frame = read_record(&mut stream, &reading, false).await;
         let is_last = frame.is_err();
@@ -114,6 +141,24 @@ async fn read_control(
             reading.end(error);
         }
         if frames.send(frame).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// The acceptor's preface, behind which its first frame comes.
+async fn read_answer(stream: &mut RecvStream, sending: &Sending) -> Result<(), ConnectionError> {
+    let mut answer = [0; Preface::SIZE];
+    stream.read_exact(&mut answer).await.map_err(read_error)?;
+    let answer = Preface::decode(answer).map_err(|error| broken(error.to_string()))?;
+    sending.max_frame.store(answer.max_frame as usize, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Takes datagrams as long as somebody takes them from here: what comes meanwhile waits in quinn, and the oldest are lost.
+async fn read_datagrams(reading: Arc<Reading>) {
+    while let Ok(frame) = reading.connection.read_datagram().await {
+        if reading.data.send((Class::Datagram, frame)).await.is_err() {
             return;
         }
     }
@@ -158,7 +203,7 @@ async fn read_stream(reading: Arc<Reading>, mut stream: RecvStream) -> Result<()
 async fn read_channel(reading: &Reading, channel: u16, mut stream: RecvStream) -> Result<(), ConnectionError> {
     loop {
         let frame = read_record(&mut stream, reading, true).await?;
-        if reading.data.send((channel, frame)).await.is_err() {
+        if reading.data.send((Class::Data(channel), frame)).await.is_err() {
             return Ok(());
         }
     }

@@ -1,11 +1,17 @@
 //! The sending halves of a connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use link_core::transport::{Class, ConnectionError, FrameSender};
-use quinn::{Connection, SendStream, VarInt};
+use quinn::{Connection, SendDatagramError, SendStream, VarInt};
 use tokio::time::timeout;
 
 use crate::{
@@ -26,7 +32,7 @@ const LARGE_PRIORITY: i32 = 0;
 pub(crate) struct Sending {
     pub(crate) connection: Connection,
     /// Most bytes of a frame that the peer takes.
-    pub(crate) max_frame: usize,
+    pub(crate) max_frame: AtomicUsize,
     pub(crate) detach_above: usize,
 }
 
@@ -98,8 +104,9 @@ const _: () = assert!(MARK == LENGTH + size_of::<u64>());
 #[async_trait]
 impl FrameSender for Sender {
     async fn send(&mut self, frame: Bytes) -> Result<(), ConnectionError> {
-        if frame.len() > self.sending.max_frame {
-            return Err(ConnectionError::TooLarge { size: frame.len(), limit: self.sending.max_frame });
+        let limit = self.sending.max_frame.load(Ordering::Relaxed);
+        if frame.len() > limit {
+            return Err(ConnectionError::TooLarge { size: frame.len(), limit });
         }
         if std::mem::replace(&mut self.cut, true) {
             return Err(ConnectionError::Lost("a frame was cut off by a cancelled send".to_owned()));
@@ -116,4 +123,20 @@ impl FrameSender for Sender {
         }
         self.sending.connection.close(VarInt::from_u32(0), b"closed");
     }
+}
+
+/// Sends frames that may be lost (RFC 9221).
+pub(crate) struct DatagramSender(pub(crate) Connection);
+
+#[async_trait]
+impl FrameSender for DatagramSender {
+    async fn send(&mut self, frame: Bytes) -> Result<(), ConnectionError> {
+        match self.0.send_datagram_wait(frame).await {
+            Err(SendDatagramError::ConnectionLost(error)) => Err(lost(error)),
+            // Too large: the path takes less than at the beginning. It is as good as lost on the way.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn close(&mut self) {}
 }

@@ -21,6 +21,14 @@ pub struct QuicSettings {
     pub connection_window: u32,
     /// Bytes that are sent and not acknowledged, at most; 16 MiB by default.
     pub send_window: u64,
+    /// Bytes of datagrams that wait to be sent, and as many that have come and wait to be taken; with more the oldest are
+    /// lost. 1 MiB by default. Links that want datagrams say so themselves
+    /// ([`LinkConfig::datagrams`](link_core::link::LinkConfig::datagrams)).
+    pub datagram_buffer: usize,
+    /// Whether a connection that comes back sends its HELLO with its first packet (0-RTT, RFC 9001, section 4.6), and
+    /// whether the accepting side takes that; off by default. It saves a round trip. Nothing is done on a HELLO before the
+    /// handshake is over, so one that somebody repeats does nothing.
+    pub early_data: bool,
     /// How the rate is found.
     pub congestion: Congestion,
     /// Whether paths are probed for larger packets. On by default; switch it off where a simulated network carries none.
@@ -55,6 +63,8 @@ impl Default for QuicSettings {
             stream_window: 4 << 20,
             connection_window: 16 << 20,
             send_window: 16 << 20,
+            datagram_buffer: 1 << 20,
+            early_data: false,
             congestion: Congestion::Cubic,
             discover_mtu: true,
             handshakes: 64,
@@ -83,7 +93,8 @@ impl QuicSettings {
             .stream_receive_window(self.stream_window.into())
             .receive_window(self.connection_window.into())
             .send_window(self.send_window)
-            .datagram_receive_buffer_size(None);
+            .datagram_receive_buffer_size(Some(self.datagram_buffer))
+            .datagram_send_buffer_size(self.datagram_buffer);
         match self.congestion {
             Congestion::Cubic => {
                 config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::CubicConfig::default()))

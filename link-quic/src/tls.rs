@@ -16,7 +16,9 @@ use rustls::{
 pub(crate) const ALPN: &[u8] = b"mqtt-link/1";
 
 /// Makes the TLS settings of a link usable for dialling. The error says which setting is wrong.
-pub(crate) fn client(settings: &TlsSettings) -> Result<QuicClientConfig, String> {
+///
+/// Sessions can be resumed by whoever uses what this returns again.
+pub(crate) fn client(settings: &TlsSettings, early_data: bool) -> Result<QuicClientConfig, String> {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .map_err(|e| format!("tls: {e}"))?
@@ -24,11 +26,15 @@ pub(crate) fn client(settings: &TlsSettings) -> Result<QuicClientConfig, String>
     let (chain, key) = own(settings)?;
     let mut config = builder.with_client_auth_cert(chain, key).map_err(|e| format!("tls.certificate: {e}"))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    config.enable_early_data = early_data;
     QuicClientConfig::try_from(config).map_err(|e| format!("tls: {e}"))
 }
 
 /// The same for accepting: who dials must have a certificate that the `ca` has signed.
-pub(crate) fn server(settings: &TlsSettings) -> Result<QuicServerConfig, String> {
+///
+/// Sessions are kept in memory and resumed once each, so that early data is taken once; another configuration knows none
+/// of them, so that each certificate is looked at anew.
+pub(crate) fn server(settings: &TlsSettings, early_data: bool) -> Result<QuicServerConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(settings)?), provider.clone())
         .build()
@@ -41,6 +47,8 @@ pub(crate) fn server(settings: &TlsSettings) -> Result<QuicServerConfig, String>
         .with_single_cert(chain, key)
         .map_err(|e| format!("tls.certificate: {e}"))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // QUIC knows all and nothing (RFC 9001, section 4.6.1).
+    config.max_early_data_size = if early_data { u32::MAX } else { 0 };
     QuicServerConfig::try_from(config).map_err(|e| format!("tls: {e}"))
 }
 

@@ -16,12 +16,15 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{accept::accept_peers, network::Network, preface::MOST_CHANNELS, settings::QuicSettings, tls};
+use crate::{
+    accept::accept_peers, network::Network, preface::MOST_CHANNELS, sessions::Sessions, settings::QuicSettings, tls,
+};
 
 /// Dials links over QUIC, and accepts them.
 pub struct QuicTransport {
     settings: Arc<QuicSettings>,
     network: Network,
+    sessions: Sessions,
     /// What dials, by the family of the address: made with the first dial.
     dialling: SyncMutex<Dialling>,
     listening: Option<Listening>,
@@ -78,7 +81,13 @@ impl QuicTransport {
     }
 
     pub(crate) fn on(network: Network, settings: QuicSettings) -> Self {
-        Self { settings: Arc::new(settings), network, dialling: SyncMutex::default(), listening: None }
+        Self {
+            settings: Arc::new(settings),
+            network,
+            sessions: Sessions::default(),
+            dialling: SyncMutex::default(),
+            listening: None,
+        }
     }
 
     pub(crate) fn listen_on(
@@ -158,7 +167,7 @@ impl Default for QuicTransport {
 }
 
 fn server_config(tls: &TlsSettings, settings: &QuicSettings) -> Result<ServerConfig, String> {
-    let mut config = ServerConfig::with_crypto(Arc::new(tls::server(tls)?));
+    let mut config = ServerConfig::with_crypto(Arc::new(tls::server(tls, settings.early_data)?));
     config.transport_config(Arc::new(settings.transport(settings.keep_alive, 1, MOST_CHANNELS)));
     config.max_incoming(settings.handshakes.saturating_mul(2).max(1));
     Ok(config)
@@ -171,7 +180,7 @@ impl Transport for QuicTransport {
     }
 
     async fn dial(&self, dial: &Dial) -> Result<Connection, DialError> {
-        crate::dial::dial(dial, &self.settings, |address| self.endpoint_for(address)).await
+        crate::dial::dial(dial, &self.settings, &self.sessions, |address| self.endpoint_for(address)).await
     }
 
     async fn accept(&self) -> Accepted {

@@ -44,7 +44,8 @@ impl Side {
             match output {
                 Output::Dial { dial, .. } => {
                     let identity = Identity::default();
-                    let input = Input::Connected { connection: WIRE, dial: Some(dial), identity, channels: 1 };
+                    let input =
+                        Input::Connected { connection: WIRE, dial: Some(dial), identity, channels: 1, datagrams: 0 };
                     self.node.handle(now, input);
                 }
                 Output::Transmit { class, frame, .. } => {
@@ -82,7 +83,10 @@ impl Pair {
         let us = Side::new("us", "eu", &["memory://eu".to_owned()], 1)?;
         let mut eu = Side::new("eu", "us", &[], 2)?;
         let identity = Identity::default();
-        eu.node.handle(Duration::ZERO, Input::Connected { connection: WIRE, dial: None, identity, channels: 1 });
+        eu.node.handle(
+            Duration::ZERO,
+            Input::Connected { connection: WIRE, dial: None, identity, channels: 1, datagrams: 0 },
+        );
         let added = |text: &String| TopicFilter::new(text.clone()).map(InterestChange::Added);
         eu.node.handle(Duration::ZERO, Input::Interest(filters.iter().map(added).collect::<Result<_, _>>()?));
         let mut pair = Self { us, eu, start: Instant::now(), bytes: 0 };

@@ -17,7 +17,7 @@ use link_core::{
     interest::InterestChange,
     link::{ClusterName, LinkConfig, LinkState, NodeName},
     message::{Message, QoS},
-    node::{ConnectionId, DialId, Input, Node, NodeConfig, Output, PeerId, Ticket},
+    node::{ConnectionId, DialId, Input, Node, NodeConfig, Output, PeerId, Ticket, Way},
     topic::{Topic, TopicFilter},
     transport::{Class, Dial, DialError, Endpoint, Identity},
     wire::{Frame, Limits, RefusedReason, decode},
@@ -65,7 +65,7 @@ struct Siege<'a> {
     lazy: bool,
     /// What the host of us has in its hands.
     hands: Vec<(PeerId, Ticket)>,
-    last: BTreeMap<(PeerId, u32, u8), u64>,
+    last: BTreeMap<(PeerId, u32, Way), u64>,
     from_evil: Option<TopicFilter>,
     arrived: [usize; 2],
     reached: BTreeSet<String>,
@@ -210,14 +210,15 @@ impl<'a> Siege<'a> {
         let channels = 1 + self.bytes.below(3) as u16;
         let who = *self.bytes.pick(&["evil", "evil", "evil", "nobody"]).unwrap_or(&"evil");
         self.open.push(connection);
-        self.input(Input::Connected { connection, dial, identity: identity(who), channels });
+        self.input(Input::Connected { connection, dial, identity: identity(who), channels, datagrams: 0 });
     }
 
     /// Evil does what an honest peer does, and is live if it may be.
     fn greet(&mut self) {
         let connection = self.number();
         self.open.push(connection);
-        let connected = Input::Connected { connection, dial: None, identity: identity("evil"), channels: 1 };
+        let connected =
+            Input::Connected { connection, dial: None, identity: identity("evil"), channels: 1, datagrams: 0 };
         self.input(connected);
         for frame in self.evil.greeting().into_iter().flatten() {
             self.input(Input::Frame { connection, frame });
@@ -257,8 +258,11 @@ impl<'a> Siege<'a> {
     fn host_is_done(&mut self) {
         let refused = [None, None, Some(RefusedReason::Host), Some(RefusedReason::Expired)][self.bytes.index(4)];
         if self.bytes.chance(1, 8) {
-            let ticket =
-                Ticket { epoch: self.bytes.below(3) as u32, lane: self.bytes.below(4) as u8, seq: self.bytes.below(5) };
+            let ticket = Ticket {
+                epoch: self.bytes.below(3) as u32,
+                way: Way::Lane(self.bytes.below(4) as u8),
+                seq: self.bytes.below(5),
+            };
             let peer = PeerId(self.bytes.below(4) as u32);
             // A host that lies about what it has in its hands may not, by the contract, do so for what it has.
             if !self.hands.iter().any(|(of, _)| *of == peer) {
@@ -378,7 +382,7 @@ impl<'a> Siege<'a> {
                 }
                 let wanted = self.from_evil.as_ref().is_some_and(|filter| filter.matches(&message.topic));
                 assert!(wanted, "{} was not asked for", message.topic.as_str());
-                let last = self.last.insert((peer, ticket.epoch, ticket.lane), ticket.seq);
+                let last = self.last.insert((peer, ticket.epoch, ticket.way), ticket.seq);
                 assert!(last.is_none_or(|last| last < ticket.seq), "{ticket:?} comes after {last:?}");
                 self.hands.push((peer, ticket));
             }
@@ -404,8 +408,13 @@ impl<'a> Siege<'a> {
             Output::Dial { dial, .. } => {
                 let (at_us, at_good) = (self.number(), self.number());
                 self.pipe = Some((at_us, at_good));
-                let connected =
-                    |connection, dial, who| Input::Connected { connection, dial, identity: identity(who), channels: 1 };
+                let connected = |connection, dial, who| Input::Connected {
+                    connection,
+                    dial,
+                    identity: identity(who),
+                    channels: 1,
+                    datagrams: 0,
+                };
                 self.us.handle(self.now, connected(at_us, None, "good"));
                 self.good.handle(self.now, connected(at_good, Some(dial), "us"));
             }

@@ -80,7 +80,8 @@ impl Speaker {
             9 => {
                 let (routes, holds) = (self.position(source), source.chance(1, 2).then(|| self.held(source)));
                 let (sent, echo, held) = (number(source), source.chance(1, 2).then(|| number(source)), number(source));
-                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held })
+                let datagrams = if source.chance(1, 4) { number(source) } else { 0 };
+                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams })
             }
             10 => {
                 let code = CloseCode::from_code(source.below(70) as u16);

@@ -89,6 +89,7 @@ struct Entry {
     queue_bytes: Option<u64>,
     overflow: Option<OverflowEntry>,
     window: Option<u32>,
+    datagrams: Option<bool>,
     max_routes: Option<usize>,
     retention: Option<String>,
 }
@@ -132,6 +133,7 @@ pub(super) fn parse(table: toml::Table) -> Result<LinkConfig, EntryError> {
     link.max_packet = entry.max_packet.unwrap_or(link.max_packet);
     link.queue_bytes = entry.queue_bytes.unwrap_or(link.queue_bytes);
     link.window = entry.window.unwrap_or(link.window);
+    link.datagrams = entry.datagrams.unwrap_or(link.datagrams);
     link.max_routes = entry.max_routes.unwrap_or(link.max_routes);
     link.overflow = match entry.overflow {
         None => link.overflow,

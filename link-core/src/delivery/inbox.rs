@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::ReceivedLedger;
+use super::{ReceivedLedger, Seen, datagrams::Arrived};
 use crate::{
     mutant::{self, Mutant},
-    wire::{Ack, Batch, CloseCode, Entry, LaneMark, RefusedReason},
+    node::ConnectionId,
+    wire::{Ack, Batch, CloseCode, DatagramAck, Entry, LaneMark, RefusedReason},
 };
 
 /// A peer broke a rule of a lane. The connection has to end; what came before counts.
@@ -63,6 +64,9 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Inbox {
     lanes: BTreeMap<u8, Lane>,
+    datagrams: Arrived,
+    /// Of their bodies, in the host's hands.
+    datagram_bytes: usize,
     window: usize,
     pending_bytes: usize,
     ledger: ReceivedLedger,
@@ -106,13 +110,20 @@ impl Inbox {
     /// An inbox without lanes. `window`: most bytes that may be in the host's hands, as announced in HELLO; a single
     /// larger message is taken alone.
     pub fn new(window: usize) -> Self {
-        Self { lanes: BTreeMap::new(), window, pending_bytes: 0, ledger: ReceivedLedger::default() }
+        Self {
+            lanes: BTreeMap::new(),
+            datagrams: Arrived::new(),
+            datagram_bytes: 0,
+            window,
+            pending_bytes: 0,
+            ledger: ReceivedLedger::default(),
+        }
     }
 
     /// The peer began a new life: its lanes begin where it says. Results for the old ones no longer come.
     pub fn restart(&mut self, bases: &[LaneMark]) {
-        self.ledger.abandoned += self.ledger.pending;
-        self.ledger.pending = 0;
+        self.ledger.abandoned += self.pending();
+        self.ledger.pending = self.datagrams.pending();
         self.pending_bytes = 0;
         self.lanes.clear();
         self.resume(bases);
@@ -194,6 +205,54 @@ impl Inbox {
             Some(_) => self.ledger.refused += 1,
         }
         lane.settle();
+    }
+
+    /// Takes a datagram of `connection` with a body of `bytes`, and says whether it is new and is to be handed on.
+    ///
+    /// One for which the window has no room is dropped: nothing holds the sender back, and it counts on none.
+    pub fn datagram(&mut self, connection: ConnectionId, number: u64, bytes: usize) -> bool {
+        let held = self.pending_bytes.saturating_add(self.datagram_bytes);
+        if held > 0 && held.saturating_add(bytes) > self.window {
+            return false;
+        }
+        match self.datagrams.take(connection, number, bytes) {
+            Seen::New => {
+                self.datagram_bytes += bytes;
+                self.ledger.received += 1;
+                self.ledger.pending += 1;
+                return true;
+            }
+            Seen::Again => self.ledger.duplicates += 1,
+            Seen::Forgotten => self.ledger.late += 1,
+        }
+        false
+    }
+
+    /// The host is done with a datagram, as in [`finish`](Self::finish). Constant time for the oldest, linear for others.
+    pub fn finish_datagram(&mut self, connection: ConnectionId, number: u64, refused: Option<RefusedReason>) {
+        let Some(bytes) = self.datagrams.finish(connection, number, refused) else { return };
+        self.datagram_bytes -= bytes;
+        self.ledger.pending -= 1;
+        match refused {
+            None => self.ledger.delivered += 1,
+            Some(_) => self.ledger.refused += 1,
+        }
+    }
+
+    /// The peer's heartbeat says how many datagrams it has sent: without that a lost one at the end would not be missed.
+    pub fn datagrams_sent(&mut self, connection: ConnectionId, last: u64) {
+        self.datagrams.sent(connection, last);
+    }
+
+    /// What is to be said of the datagrams of `connection`, at each heartbeat: those that have not come since the one
+    /// before are given up.
+    pub fn settle_datagrams(&mut self, connection: ConnectionId) -> Option<DatagramAck> {
+        self.datagrams.settle(connection)
+    }
+
+    /// How many messages of lanes are in the host's hands.
+    pub fn pending(&self) -> u64 {
+        self.ledger.pending - self.datagrams.pending()
     }
 
     /// The acknowledgements that are due: one per lane, more where its refusals don't fit into one.

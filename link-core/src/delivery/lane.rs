@@ -320,7 +320,7 @@ fn pop_if(queue: &mut Queue, wanted: impl FnOnce(&Slot) -> bool) -> Option<Slot>
 }
 
 /// Whole seconds left, rounded up: a message that has not expired never leaves with 0.
-fn remaining(expires: u64, now: u64) -> Option<u32> {
+pub(super) fn remaining(expires: u64, now: u64) -> Option<u32> {
     (expires != NEVER).then(|| {
         let seconds = expires.saturating_sub(now).div_ceil(1_000_000_000).max(1);
         u32::try_from(seconds).unwrap_or(u32::MAX)

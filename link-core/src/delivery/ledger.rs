@@ -13,13 +13,15 @@ pub struct Dropped {
     pub refused_by_host: u64,
     /// The peer could not decode it.
     pub malformed: u64,
+    /// A datagram that did not arrive, or not in time.
+    pub on_the_way: u64,
 }
 
 impl Dropped {
     /// All of them.
     pub fn total(&self) -> u64 {
-        let Self { link_down, overflow, too_large, not_imported, refused_by_host, malformed } = self;
-        link_down + overflow + too_large + not_imported + refused_by_host + malformed
+        let Self { link_down, overflow, too_large, not_imported, refused_by_host, malformed, on_the_way } = self;
+        link_down + overflow + too_large + not_imported + refused_by_host + malformed + on_the_way
     }
 }
 
@@ -64,6 +66,8 @@ pub struct ReceivedLedger {
     pub pending: u64,
     /// Came again and were dropped.
     pub duplicates: u64,
+    /// Datagrams that came after they had been given up, and were dropped.
+    pub late: u64,
     /// Places whose message the peer said would not come.
     pub skipped: u64,
     /// Places that the peer counts as acknowledged and that this side never saw: its state is older than it was.

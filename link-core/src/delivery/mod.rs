@@ -44,6 +44,7 @@
 //! dropping the oldest included.
 
 mod budget;
+mod datagrams;
 mod inbox;
 mod lane;
 mod ledger;

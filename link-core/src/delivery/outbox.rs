@@ -7,12 +7,13 @@ use thiserror::Error;
 
 use super::{
     Budget, Ledger, Overflow,
-    lane::{Lane, Stop, Tally, Terms},
+    datagrams::Sent,
+    lane::{Lane, Stop, Tally, Terms, remaining},
     queue::{NEVER, Slot},
 };
 use crate::{
     message::QoS,
-    wire::{Ack, LaneMark},
+    wire::{Ack, DatagramAck, LaneMark, encode_datagram},
 };
 
 /// A peer said something about a lane that can't be. Nothing has changed when it is returned.
@@ -39,6 +40,14 @@ pub enum OutboxFault {
         /// The refused place.
         seq: u64,
     },
+    /// It said of datagrams what can't be.
+    #[error("datagrams: {settled} are settled, but {sent} were sent, or what became of them does not add up")]
+    Datagrams {
+        /// How many it settled.
+        settled: u64,
+        /// How many were sent.
+        sent: u64,
+    },
 }
 
 /// The furthest place behind which the lanes of a new outbox may begin: it leaves room for all that will ever be sent.
@@ -48,6 +57,7 @@ const FURTHEST_BEGIN: u64 = u64::MAX / 2;
 #[derive(Debug)]
 pub struct Outbox {
     lanes: Box<[Lane]>,
+    datagrams: Sent,
     budget: Arc<Budget>,
     terms: Terms,
     /// Bytes of the bodies in flight.
@@ -65,6 +75,7 @@ impl Outbox {
     pub fn new(lanes: u8, budget: Arc<Budget>) -> Self {
         Self {
             lanes: (0..lanes.max(1)).map(|_| Lane::new()).collect(),
+            datagrams: Sent::default(),
             budget,
             terms: Terms { window: 0, max_frame: usize::MAX },
             in_flight: 0,
@@ -101,6 +112,69 @@ impl Outbox {
         }
     }
 
+    /// Takes a QoS 0 message that was let in, and gives the datagram in which it goes at once; its room in the budget is
+    /// free again. `None`, and nothing has changed, if it would be larger than `largest` bytes. One that has expired is
+    /// counted, and there is nothing to send: the datagram is empty.
+    pub fn datagram(
+        &mut self,
+        body: &Bytes,
+        expires_at: Option<Duration>,
+        now: Duration,
+        largest: usize,
+    ) -> Option<Bytes> {
+        let expires = expires_at.map_or(NEVER, nanos);
+        let now = nanos(now);
+        let number = self.datagrams.last + 1;
+        let frame = if expires <= now { Bytes::new() } else { encode_datagram(number, remaining(expires, now), body) };
+        if frame.len() > largest {
+            return None;
+        }
+        self.ledger.accepted += 1;
+        if frame.is_empty() {
+            self.ledger.expired += 1;
+        } else {
+            self.datagrams.last = number;
+            self.ledger.queued += 1;
+            self.ledger.in_flight += 1;
+        }
+        self.budget.release(super::cost(body.len()));
+        Some(frame)
+    }
+
+    /// The highest number of a datagram of this connection, for the heartbeat; 0 for none.
+    pub fn datagrams_sent(&self) -> u64 {
+        self.datagrams.last
+    }
+
+    /// Takes what the peer says of the datagrams of this connection.
+    ///
+    /// # Errors
+    /// [`OutboxFault::Datagrams`] if that can't be.
+    pub fn datagrams_settled(&mut self, ack: &DatagramAck) -> Result<(), OutboxFault> {
+        let Some(news) = self.datagrams.news(ack) else {
+            return Err(OutboxFault::Datagrams { settled: ack.settled, sent: self.datagrams.last });
+        };
+        self.datagrams.told = *ack;
+        let ledger = &mut self.ledger;
+        ledger.queued -= news.settled;
+        ledger.in_flight -= news.settled;
+        ledger.delivered += news.delivered;
+        ledger.expired += news.expired;
+        ledger.dropped.not_imported += news.not_imported;
+        ledger.dropped.refused_by_host += news.refused_by_host;
+        ledger.dropped.malformed += news.malformed;
+        ledger.dropped.on_the_way += news.lost();
+        Ok(())
+    }
+
+    /// The connection is gone: what became of its datagrams is not to be learnt any more.
+    fn end_datagrams(&mut self) {
+        let open = std::mem::take(&mut self.datagrams).open();
+        self.ledger.queued -= open;
+        self.ledger.in_flight -= open;
+        self.ledger.dropped.link_down += open;
+    }
+
     /// Takes the resume of a peer on a new connection. `received` is how far it has received each lane, or `None` if
     /// it does not know this life; `window` and `max_frame` are its limits.
     ///
@@ -125,6 +199,7 @@ impl Outbox {
             }
         }
         self.terms = Terms { window, max_frame };
+        self.end_datagrams();
         self.change(|lanes, tally| {
             for (lane, number) in lanes.iter_mut().zip(0..) {
                 let mark = received.iter().filter(|mark| mark.lane == number).map(|mark| mark.seq).max();
@@ -141,6 +216,7 @@ impl Outbox {
 
     /// The peer is away: QoS 0 that was not sent is dropped.
     pub fn link_down(&mut self) {
+        self.end_datagrams();
         self.change(|lanes, tally| lanes.iter_mut().for_each(|lane| lane.drop_brief(tally)));
     }
 

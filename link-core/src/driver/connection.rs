@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     node::{ConnectionId, Input},
-    transport::{Class, Connection, FrameReceiver, FrameSender},
+    transport::{Class, Connection, Datagrams, FrameReceiver, FrameSender},
 };
 
 /// Longest time that the last control frames of a closing connection may take.
@@ -20,13 +20,14 @@ pub(super) struct ConnectionTasks {
     // Unbounded in type only: the node counts what is queued, by `Input::Sent`.
     control: mpsc::UnboundedSender<Bytes>,
     data: Vec<mpsc::UnboundedSender<Bytes>>,
+    datagrams: Option<mpsc::UnboundedSender<Bytes>>,
     control_task: JoinSet<()>,
     other_tasks: JoinSet<()>,
 }
 
 impl ConnectionTasks {
     pub(super) fn spawn(id: ConnectionId, connection: Connection, inputs: &mpsc::Sender<Input>) -> Self {
-        let Connection { identity: _, control: mut sender, data: senders, receiver } = connection;
+        let Connection { identity: _, control: mut sender, data: senders, datagrams, receiver } = connection;
         let mut other_tasks = JoinSet::new();
         other_tasks.spawn(read(id, receiver, inputs.clone()));
         let mut data = Vec::with_capacity(senders.len());
@@ -36,6 +37,12 @@ impl ConnectionTasks {
             let inputs = inputs.clone();
             other_tasks.spawn(async move { write(id, Class::Data(channel), sender.as_mut(), frames, &inputs).await });
         }
+        let datagrams = datagrams.map(|Datagrams { mut sender, .. }| {
+            let (queue, frames) = mpsc::unbounded_channel();
+            let inputs = inputs.clone();
+            other_tasks.spawn(async move { write(id, Class::Datagram, sender.as_mut(), frames, &inputs).await });
+            queue
+        });
         let (control, frames) = mpsc::unbounded_channel();
         let mut control_task = JoinSet::new();
         let inputs = inputs.clone();
@@ -43,12 +50,13 @@ impl ConnectionTasks {
             write(id, Class::Control, sender.as_mut(), frames, &inputs).await;
             sender.close().await;
         });
-        Self { control, data, control_task, other_tasks }
+        Self { control, data, datagrams, control_task, other_tasks }
     }
 
     pub(super) fn transmit(&self, class: Class, frame: Bytes) {
         let queue = match class {
             Class::Control => Some(&self.control),
+            Class::Datagram => self.datagrams.as_ref(),
             Class::Data(channel) => self.data.get(usize::from(channel) % self.data.len().max(1)),
         };
         // A writer that has ended has reported the loss of the connection.
@@ -57,11 +65,11 @@ impl ConnectionTasks {
 
     /// Lets the control frames out, then closes, within a bounded time.
     pub(super) fn close(self) -> impl Future<Output = ()> + Send + 'static {
-        let Self { control, data, mut control_task, other_tasks } = self;
+        let Self { control, data, datagrams, mut control_task, other_tasks } = self;
         drop(control);
         async move {
             let _ = timeout(CLOSE_PATIENCE, control_task.join_next()).await;
-            drop((data, other_tasks));
+            drop((data, datagrams, other_tasks));
         }
     }
 }

@@ -260,8 +260,12 @@ impl Running {
         self.next_connection = self.next_connection.wrapping_add(1);
         let identity = connection.identity.clone();
         let channels = u16::try_from(connection.data.len()).unwrap_or(u16::MAX).max(1);
+        let datagrams = connection.datagrams.as_ref().map_or(0, |datagrams| datagrams.largest);
         self.connections.insert(id, ConnectionTasks::spawn(id, connection, &self.inputs));
-        self.node.handle(self.shared.start.elapsed(), Input::Connected { connection: id, dial, identity, channels });
+        self.node.handle(
+            self.shared.start.elapsed(),
+            Input::Connected { connection: id, dial, identity, channels, datagrams },
+        );
     }
 
     fn on_command(&mut self, command: Command) {

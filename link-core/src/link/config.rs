@@ -106,6 +106,9 @@ pub struct LinkConfig {
     /// Most bytes of messages that the peer may have on their way to this side; 4 MiB by default. This bounds what a
     /// link holds in memory while the host is slow; at a round trip of `t` it also bounds the rate to `window / t`.
     pub window: u32,
+    /// Whether QoS 0 messages that fit go as datagrams, where the transport has them and the peer agrees; off by default. A
+    /// datagram is sent once: it may be lost, and come before or after what the same client published around it.
+    pub datagrams: bool,
     /// Most routes that are taken from one peer node; 5,000,000 by default.
     pub max_routes: usize,
     /// How long the routes and the queue of a peer node that is away are kept; 24 h by default.
@@ -193,6 +196,7 @@ impl LinkConfig {
             queue_bytes: 64 * 1024 * 1024,
             overflow: Overflow::default(),
             window: 4 * 1024 * 1024,
+            datagrams: false,
             max_routes: 5_000_000,
             retention: Duration::from_secs(24 * 3600),
         }

@@ -38,6 +38,9 @@ pub(crate) struct Session {
     /// Bytes handed to the transport and not yet taken by it.
     pub(crate) control_queued: usize,
     pub(crate) data_queued: Vec<usize>,
+    pub(crate) datagrams_queued: usize,
+    /// Most bytes of a datagram; 0 unless both sides take them.
+    pub(crate) datagrams: usize,
     pub(crate) heard: Duration,
     pub(crate) routes: RouteSending,
     /// What the peer last said of its own route set.
@@ -78,6 +81,7 @@ impl Session {
                 let index = usize::from(channel) % self.data_queued.len();
                 &mut self.data_queued[index]
             }
+            Class::Datagram => &mut self.datagrams_queued,
             _ => &mut self.control_queued,
         }
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{ConnectionId, DialId, Node, Output, Owner, PeerId, Timer, handshake::Greeting, status::printable};
+use super::{
+    ConnectionId, DialId, Node, Output, Owner, PeerId, Timer,
+    handshake::{Carrier, Greeting},
+    status::printable,
+};
 use crate::{
     link::{LinkId, LinkState, Role},
     transport::{DialError, Identity},
@@ -53,13 +57,7 @@ impl Node {
         self.session(peer).is_some_and(|session| session.role == Role::Acceptor)
     }
 
-    pub(super) fn on_connected(
-        &mut self,
-        connection: ConnectionId,
-        dial: Option<DialId>,
-        identity: Identity,
-        channels: u16,
-    ) {
+    pub(super) fn on_connected(&mut self, connection: ConnectionId, dial: Option<DialId>, carrier: Carrier) {
         let link = match dial {
             None => {
                 let strangers = self
@@ -69,7 +67,7 @@ impl Node {
                     .count();
                 if strangers >= self.config.max_strangers {
                     tracing::warn!(
-                        address = identity.address,
+                        address = carrier.identity.address,
                         "too many connections that have not greeted: refused one"
                     );
                     return self.outputs.push_back(Output::Close { connection });
@@ -93,8 +91,7 @@ impl Node {
         self.timers.set(Timer::Handshake(connection), self.now + patience);
         let role = if link.is_some() { Role::Dialler } else { Role::Acceptor };
         let link = link.map(|(id, _)| id);
-        self.connections
-            .insert(connection, Owner::Greeting(Greeting { role, link, identity, channels: channels.max(1) }));
+        self.connections.insert(connection, Owner::Greeting(Greeting { role, link, carrier }));
         if let Some(link) = link {
             self.greet(connection, link);
         }

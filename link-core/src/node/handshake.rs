@@ -19,7 +19,7 @@ use crate::{
     mutant::{self, Mutant},
     routes::RouteKey,
     transport::Identity,
-    wire::{Close, CloseCode, Frame, Hello, Incarnation, LaneMark, Ready, RoutePosition, VERSION},
+    wire::{Close, CloseCode, DATAGRAMS, Frame, Hello, Incarnation, LaneMark, Ready, RoutePosition, VERSION},
 };
 
 /// A connection before it belongs to a peer.
@@ -27,8 +27,16 @@ pub(super) struct Greeting {
     pub(super) role: Role,
     /// The link for which this side dialled.
     pub(super) link: Option<LinkId>,
+    pub(super) carrier: Carrier,
+}
+
+/// What the transport says of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Carrier {
     pub(super) identity: Identity,
     pub(super) channels: u16,
+    /// Most bytes of a datagram, 0 for none.
+    pub(super) datagrams: usize,
 }
 
 /// Why a HELLO is not accepted.
@@ -46,7 +54,8 @@ impl Node {
     pub(super) fn greet(&mut self, connection: ConnectionId, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let last = self.peer_named(link, link.last_node.as_ref());
-        let hello = self.hello(link, last);
+        let carries = matches!(self.connections.get(&connection), Some(Owner::Greeting(g)) if g.carrier.datagrams > 0);
+        let hello = self.hello(link, last, carries);
         self.send(connection, &Frame::Hello(Box::new(hello)));
     }
 
@@ -61,11 +70,11 @@ impl Node {
 
     fn on_hello(&mut self, connection: ConnectionId, hello: Hello) {
         let Some(Owner::Greeting(greeting)) = self.connections.get(&connection) else { return };
-        let (role, channels, identity) = (greeting.role, greeting.channels, greeting.identity.clone());
+        let (role, carrier) = (greeting.role, greeting.carrier.clone());
         let meant = greeting.link.or_else(|| self.names.get(&hello.cluster).copied());
         let checked = match role {
             Role::Dialler => self.check_answer(meant, &hello),
-            Role::Acceptor => self.check_offer(meant, &hello, &identity),
+            Role::Acceptor => self.check_offer(meant, &hello, &carrier.identity),
         };
         let admitted = checked
             .and_then(|link| self.take_over(link, connection, &hello).map(|()| link))
@@ -78,16 +87,20 @@ impl Node {
                     && code.is_refusal()
                     && let Some(id) = meant
                 {
-                    self.note_refusal(id, &format!("refused `{}` at {}: {reason}", hello.cluster, identity.address));
+                    self.note_refusal(
+                        id,
+                        &format!("refused `{}` at {}: {reason}", hello.cluster, carrier.identity.address),
+                    );
                 }
                 return self.close(connection, code, &reason);
             }
         };
-        self.bind(connection, peer, role, channels, &identity, &hello);
+        let carries = carrier.datagrams > 0;
+        self.bind(connection, peer, role, carrier, &hello);
         match role {
             Role::Acceptor => {
                 let Some(link) = self.links.get(&link) else { return };
-                let answer = self.hello(link, Some(peer));
+                let answer = self.hello(link, Some(peer), carries);
                 self.send(connection, &Frame::Hello(Box::new(answer)));
             }
             Role::Dialler => {
@@ -240,20 +253,12 @@ impl Node {
 
     /// Whether the host still has messages of two lives: a peer that begins life after life does not fill the memory.
     fn must_wait(&self, id: PeerId, incarnation: Incarnation) -> bool {
-        self.peers.get(&id).is_some_and(|peer| {
-            peer.incarnation != Some(incarnation) && peer.abandoned > 0 && peer.inbox.ledger().pending > 0
-        })
+        self.peers
+            .get(&id)
+            .is_some_and(|peer| peer.incarnation != Some(incarnation) && peer.abandoned > 0 && peer.inbox.pending() > 0)
     }
 
-    fn bind(
-        &mut self,
-        connection: ConnectionId,
-        id: PeerId,
-        role: Role,
-        channels: u16,
-        identity: &Identity,
-        hello: &Hello,
-    ) {
+    fn bind(&mut self, connection: ConnectionId, id: PeerId, role: Role, carrier: Carrier, hello: &Hello) {
         self.connections.insert(connection, Owner::Peer(id));
         let now = self.now;
         if mutant::on(Mutant::ClearThenFill)
@@ -263,18 +268,23 @@ impl Node {
             self.route(id, &cleared);
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Carrier { identity, channels, datagrams } = carrier;
+        let agreed =
+            hello.capabilities & DATAGRAMS != 0 && self.links.get(&peer.link).is_some_and(|link| link.config.datagrams);
         peer.replica.set_key(RouteKey(hello.route_key));
         peer.replica.interrupted();
         peer.session = Some(Session {
             connection,
             role,
             phase: Phase::AwaitReady,
-            address: identity.address.clone(),
+            address: identity.address,
             channels,
             max_frame: hello.max_frame as usize,
             window: hello.window as usize,
             control_queued: 0,
             data_queued: vec![0; usize::from(channels)],
+            datagrams_queued: 0,
+            datagrams: if agreed { datagrams.min(hello.max_frame as usize) } else { 0 },
             heard: now,
             routes: RouteSending { sent: 0, snapshot: None, confirmed: None, last: Duration::ZERO },
             peer_routes: hello.routes,
@@ -293,7 +303,7 @@ impl Node {
     fn adopt(&mut self, id: PeerId, incarnation: Incarnation, lanes: &[LaneMark]) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.incarnation != Some(incarnation) {
-            peer.abandoned += peer.inbox.ledger().pending;
+            peer.abandoned += peer.inbox.pending();
             peer.incarnation = Some(incarnation);
             peer.epoch = peer.epoch.wrapping_add(1);
             peer.inbox.restart(lanes);
@@ -338,7 +348,8 @@ impl Node {
         self.dirty.insert(id);
     }
 
-    fn hello(&self, link: &Link, peer: Option<PeerId>) -> Hello {
+    /// `carries`: whether the connection carries datagrams.
+    fn hello(&self, link: &Link, peer: Option<PeerId>, carries: bool) -> Hello {
         let peer = peer.and_then(|peer| self.peers.get(&peer));
         let life = peer.map_or(link.incarnation, |peer| peer.life);
         Hello {
@@ -350,7 +361,7 @@ impl Node {
             about: peer.map(|peer| peer.node.clone()),
             incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
-            capabilities: 0,
+            capabilities: if carries && link.config.datagrams { DATAGRAMS } else { 0 },
             max_frame: self.config.limits.max_frame,
             window: link.config.window,
             imports: link.config.topics.clone(),

@@ -58,6 +58,8 @@ pub enum Input {
         identity: Identity,
         /// How many data channels it has, at least 1.
         channels: u16,
+        /// Most bytes of a datagram; 0 where it carries none.
+        datagrams: usize,
     },
     /// An attempt failed.
     DialFailed {
@@ -115,10 +117,19 @@ pub enum Input {
 pub struct Ticket {
     /// Which life of the peer it belongs to; results for an earlier one are void.
     pub epoch: u32,
-    /// Its lane.
-    pub lane: u8,
-    /// Its number in the lane.
+    /// By which way it came.
+    pub way: Way,
+    /// Its number there.
     pub seq: u64,
+}
+
+/// By which way a message came, each with numbers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// In this lane.
+    Lane(u8),
+    /// As a datagram of this connection.
+    Datagram(ConnectionId),
 }
 
 /// What a node wants done.

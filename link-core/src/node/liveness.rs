@@ -11,18 +11,23 @@ const ANSWERED: u32 = 4;
 impl Node {
     pub(super) fn send_heartbeat(&mut self, id: PeerId) {
         let now = self.now;
-        let Some(peer) = self.peers.get(&id) else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
         let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return };
+        let settled = peer.inbox.settle_datagrams(session.connection);
         let heartbeat = Heartbeat {
             routes: link.announced_in(peer.life),
             holds: peer.replica.position(),
             sent: micros(now),
             echo: session.heartbeat.as_ref().map(|(heartbeat, _)| heartbeat.sent),
             held: session.heartbeat.as_ref().map_or(0, |(_, at)| micros(now.saturating_sub(*at))),
+            datagrams: peer.outbox.datagrams_sent(),
         };
         let (connection, every) = (session.connection, link.config.heartbeat);
         self.timers.set(Timer::Heartbeat(id), now + every);
         self.send(connection, &Frame::Heartbeat(heartbeat));
+        if let Some(ack) = settled {
+            self.send(connection, &Frame::DatagramAck(ack));
+        }
     }
 
     pub(super) fn on_heartbeat(&mut self, id: PeerId, heartbeat: Heartbeat) {
@@ -33,6 +38,7 @@ impl Node {
             let trip = micros(now).saturating_sub(echo).saturating_sub(heartbeat.held);
             session.round_trip = Some(Duration::from_micros(trip));
         }
+        peer.inbox.datagrams_sent(session.connection, heartbeat.datagrams);
         let behind = session.peer_routes.seq;
         session.peer_routes = heartbeat.routes;
         session.heartbeat = Some((heartbeat, now));

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{ConnectionId, Node, Offered, Output, PeerId, Ticket, Timer};
+use super::{ConnectionId, Node, Offered, Output, PeerId, Ticket, Timer, Way};
 use crate::{
-    message::Message,
+    message::{Message, QoS},
     mutant::{self, Mutant},
     transport::Class,
-    wire::{Ack, Batch, CloseCode, Frame, RefusedReason, decode_message},
+    wire::{Ack, Batch, CloseCode, Datagram, DatagramAck, Frame, RefusedReason, decode_message},
 };
 
 /// Bytes of one batch, about.
@@ -24,7 +24,19 @@ impl Node {
     pub(super) fn on_publish(&mut self, offered: Offered) {
         let Offered { peer: id, lane, qos, expires_at, accepted_at, body } = offered;
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let live = peer.session.as_ref().is_some_and(|session| session.is_live());
+        let session = peer.session.as_ref().filter(|session| session.is_live());
+        let live = session.is_some();
+        // Where the network takes no more of them the message waits in its lane.
+        if qos == QoS::AtMostOnce
+            && let Some(session) = session.filter(|session| session.datagrams_queued < DATA_AHEAD)
+            && let Some(frame) = peer.outbox.datagram(&body, expires_at, self.now, session.datagrams)
+        {
+            let connection = session.connection;
+            if !frame.is_empty() {
+                self.transmit(connection, Class::Datagram, frame);
+            }
+            return;
+        }
         peer.outbox.push(lane, qos, body, expires_at, accepted_at, live);
         if live {
             self.dirty.insert(id);
@@ -76,16 +88,16 @@ impl Node {
         let outputs = &mut self.outputs;
         let (mut refused, mut forwarded) = (Vec::new(), Vec::<Message>::new());
         let result = peer.inbox.receive(batch, |received| {
-            let ticket = Ticket { epoch, lane: received.lane, seq: received.seq };
+            let ticket = Ticket { epoch, way: Way::Lane(received.lane), seq: received.seq };
             match decode_message(received.body, received.expiry, limits) {
                 Ok(message) if link.imports(&message.topic) => {
                     let origin = origin.clone();
                     outputs.push_back(Output::Deliver { peer: id, ticket, message, origin });
                 }
-                Ok(_) => refused.push((ticket, RefusedReason::NotImported)),
+                Ok(_) => refused.push((received.lane, received.seq, RefusedReason::NotImported)),
                 Err(error) => {
                     tracing::warn!(%error, "a message of a peer can't be decoded");
-                    refused.push((ticket, RefusedReason::Malformed));
+                    refused.push((received.lane, received.seq, RefusedReason::Malformed));
                 }
             }
         });
@@ -98,8 +110,8 @@ impl Node {
                 }
             }
         }
-        for (ticket, reason) in refused {
-            peer.inbox.finish(ticket.lane, ticket.seq, Some(reason));
+        for (lane, seq, reason) in refused {
+            peer.inbox.finish(lane, seq, Some(reason));
         }
         self.dirty.insert(id);
         for message in forwarded {
@@ -112,14 +124,50 @@ impl Node {
         }
     }
 
+    /// A message outside of the lanes: handed on if it is new.
+    pub(super) fn on_datagram(&mut self, connection: ConnectionId, id: PeerId, datagram: Datagram) {
+        let Datagram { number, expiry, body } = datagram;
+        if self.session(id).is_none_or(|session| session.datagrams == 0) {
+            return self.close(connection, CloseCode::Protocol, "a datagram came, and none were agreed on");
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(link) = self.links.get(&peer.link) else { return };
+        if !peer.inbox.datagram(connection, number, body.len()) {
+            return;
+        }
+        let refused = match decode_message(body, expiry, &self.config.limits) {
+            Ok(message) if message.qos != QoS::AtMostOnce => RefusedReason::Malformed,
+            Ok(message) if link.imports(&message.topic) => {
+                let ticket = Ticket { epoch: peer.epoch, way: Way::Datagram(connection), seq: number };
+                let origin = peer.origin.clone();
+                return self.outputs.push_back(Output::Deliver { peer: id, ticket, message, origin });
+            }
+            Ok(_) => RefusedReason::NotImported,
+            Err(error) => {
+                tracing::warn!(%error, "a message of a peer can't be decoded");
+                RefusedReason::Malformed
+            }
+        };
+        peer.inbox.finish_datagram(connection, number, Some(refused));
+    }
+
+    pub(super) fn on_datagram_ack(&mut self, connection: ConnectionId, id: PeerId, ack: &DatagramAck) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Err(fault) = peer.outbox.datagrams_settled(ack) {
+            self.close(connection, CloseCode::Protocol, &fault.to_string());
+        }
+    }
+
     /// The host is done with a message.
     pub(super) fn on_delivered(&mut self, id: PeerId, ticket: Ticket, refused: Option<RefusedReason>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        if ticket.epoch == peer.epoch {
-            peer.inbox.finish(ticket.lane, ticket.seq, refused);
-            self.dirty.insert(id);
-        } else {
-            peer.abandoned = peer.abandoned.saturating_sub(1);
+        match ticket.way {
+            Way::Datagram(connection) => peer.inbox.finish_datagram(connection, ticket.seq, refused),
+            Way::Lane(lane) if ticket.epoch == peer.epoch => {
+                peer.inbox.finish(lane, ticket.seq, refused);
+                self.dirty.insert(id);
+            }
+            Way::Lane(_) => peer.abandoned = peer.abandoned.saturating_sub(1),
         }
     }
 

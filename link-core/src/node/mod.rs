@@ -38,10 +38,14 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-pub use input::{ConnectionId, DialId, Input, Output, PeerId, Ticket};
+pub use input::{ConnectionId, DialId, Input, Output, PeerId, Ticket, Way};
 pub use publisher::{Offered, Published, Publisher};
 
-use self::{handshake::Greeting, publisher::Gates, timers::Timers};
+use self::{
+    handshake::{Carrier, Greeting},
+    publisher::Gates,
+    timers::Timers,
+};
 pub(crate) use self::{publisher::Gate, rng::Rng};
 use crate::{
     index::{self, FilterIndex},
@@ -191,8 +195,8 @@ impl Node {
         match input {
             Input::Interest(changes) => self.on_interest(changes),
             Input::Publish(offered) => self.on_publish(offered),
-            Input::Connected { connection, dial, identity, channels } => {
-                self.on_connected(connection, dial, identity, channels);
+            Input::Connected { connection, dial, identity, channels, datagrams } => {
+                self.on_connected(connection, dial, Carrier { identity, channels: channels.max(1), datagrams });
             }
             Input::DialFailed { dial, error } => self.on_dial_failed(dial, &error),
             Input::Refused { identity, reason } => self.on_refused(&identity, &reason),
@@ -270,6 +274,8 @@ impl Node {
         match frame {
             Frame::Close(close) => self.on_close(connection, &close),
             Frame::Unknown { .. } => {}
+            // It overtook READY: it counts as lost.
+            Frame::Datagram(_) if !live => {}
             Frame::Batch(batch) if !live => self.on_early_batch(connection, peer, batch),
             Frame::Ready(ready) if !live => self.on_ready(connection, peer, ready),
             _ if !live => self.close(connection, CloseCode::Protocol, "a frame came before READY"),
@@ -280,6 +286,8 @@ impl Node {
             Frame::RouteAck(position) => self.on_route_ack(peer, position),
             Frame::Batch(batch) => self.on_batch(connection, peer, batch),
             Frame::Ack(ack) => self.on_ack(connection, peer, &ack),
+            Frame::Datagram(datagram) => self.on_datagram(connection, peer, datagram),
+            Frame::DatagramAck(ack) => self.on_datagram_ack(connection, peer, &ack),
             Frame::Hello(_) => self.close(connection, CloseCode::Protocol, "a second HELLO came"),
             Frame::Ready(_) => self.close(connection, CloseCode::Protocol, "a second READY came"),
         }

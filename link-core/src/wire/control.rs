@@ -31,7 +31,7 @@ const HELLO: &[&str] = &[
 ];
 const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received"];
 const CLOSE: &[&str] = &["code", "reason"];
-const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held"];
+const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
 
 pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
@@ -145,6 +145,9 @@ pub(super) fn encode_heartbeat(heartbeat: &Heartbeat) -> bytes::Bytes {
         frame.field(4, |out| put_varint(out, echo));
     }
     frame.field(5, |out| put_varint(out, heartbeat.held));
+    if heartbeat.datagrams > 0 {
+        frame.field(6, |out| put_varint(out, heartbeat.datagrams));
+    }
     frame.finish()
 }
 
@@ -156,6 +159,7 @@ pub(super) fn decode_heartbeat(reader: Reader<'_>) -> Result<Heartbeat, DecodeEr
         sent: number(fields.required(3)?, u64::MAX)?,
         echo: fields.optional(4)?.map(|field| number(field, u64::MAX)).transpose()?,
         held: number(fields.required(5)?, u64::MAX)?,
+        datagrams: fields.optional(6)?.map_or(Ok(0), |field| number(field, u64::MAX))?,
     };
     fields.finish()?;
     Ok(heartbeat)

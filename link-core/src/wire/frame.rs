@@ -53,6 +53,9 @@ pub struct LaneMark {
     pub seq: u64,
 }
 
+/// Bit of [`Hello::capabilities`]: the sender takes [`Datagram`] frames on this connection.
+pub const DATAGRAMS: u64 = 1;
+
 /// Greets, on a new connection, in both directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
@@ -73,7 +76,7 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// The latest life of the peer that the sender knows.
     pub knows: Option<Incarnation>,
-    /// Capability bits, for versions to come.
+    /// Capability bits: [`DATAGRAMS`]; others are for versions to come.
     pub capabilities: u64,
     /// Most bytes of a frame that the sender takes.
     pub max_frame: u32,
@@ -132,6 +135,8 @@ pub struct Heartbeat {
     pub echo: Option<u64>,
     /// Microseconds between that heartbeat's arrival and this one.
     pub held: u64,
+    /// The highest number of a [`Datagram`] that was sent on this connection, 0 for none.
+    pub datagrams: u64,
 }
 
 /// Changes of the sender's route set from `from` (exclusive) to `to` (inclusive), net.
@@ -208,6 +213,35 @@ pub struct Ack {
     pub refused: Vec<(u64, RefusedReason)>,
 }
 
+/// A message of QoS 0 outside of all lanes, which may be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datagram {
+    /// Its number among the datagrams of the connection, from 1.
+    pub number: u64,
+    /// Seconds until it expires, counted at the sender when it was sent.
+    pub expiry: Option<u32>,
+    /// The message itself, encoded by [`encode_message`](crate::wire::encode_message).
+    pub body: Bytes,
+}
+
+/// What became of the datagrams of a connection up to a number, counted since its beginning. Those that are in no other
+/// count did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DatagramAck {
+    /// The number up to which all are settled.
+    pub settled: u64,
+    /// Of those, taken by the host.
+    pub delivered: u64,
+    /// Refused: [`RefusedReason::NotImported`].
+    pub not_imported: u64,
+    /// Refused: [`RefusedReason::Host`].
+    pub refused_by_host: u64,
+    /// Refused: [`RefusedReason::Expired`].
+    pub expired: u64,
+    /// Refused: [`RefusedReason::Malformed`].
+    pub malformed: u64,
+}
+
 /// Why a receiver did not hand a message on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -246,6 +280,10 @@ pub enum Frame {
     Batch(Batch),
     /// See [`Ack`].
     Ack(Ack),
+    /// See [`Datagram`].
+    Datagram(Datagram),
+    /// See [`DatagramAck`].
+    DatagramAck(DatagramAck),
     /// A frame of a kind that this version does not know and that may be ignored. It counts as a sign of life, nothing
     /// else.
     Unknown {

@@ -28,6 +28,7 @@
 mod batch;
 mod close;
 mod control;
+mod datagram;
 mod error;
 mod fields;
 mod frame;
@@ -41,6 +42,7 @@ use bytes::Bytes;
 
 pub use batch::{BATCH_OVERHEAD, BatchReader, BatchWriter};
 pub use close::{CloseCode, Retry};
+pub use datagram::encode_datagram;
 pub use error::{DecodeError, Problem};
 pub use frame::*;
 pub use limits::{Limits, MAX_REASON, MAX_TEXT};
@@ -77,6 +79,10 @@ pub mod kind {
     pub const BATCH: u8 = 32;
     /// [`Ack`](super::Ack).
     pub const ACK: u8 = 33;
+    /// [`Datagram`](super::Datagram).
+    pub const DATAGRAM: u8 = 34;
+    /// [`DatagramAck`](super::DatagramAck).
+    pub const DATAGRAM_ACK: u8 = 35;
 }
 
 /// Header flag: a receiver that does not know the kind closes the connection. Without it, it ignores the frame.
@@ -98,6 +104,8 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::RouteAck(position) => routes::encode_ack(position),
         Frame::Batch(batch) => batch::encode_batch(batch),
         Frame::Ack(ack) => control::encode_ack(ack),
+        Frame::Datagram(Datagram { number, expiry, body }) => encode_datagram(*number, *expiry, body),
+        Frame::DatagramAck(ack) => datagram::encode_datagram_ack(ack),
         Frame::Unknown { kind } => FrameWriter::new(*kind, 0, 0).finish(),
     }
 }
@@ -111,6 +119,9 @@ pub fn decode(frame: Bytes, limits: &Limits) -> Result<Frame, DecodeError> {
     if header.kind == kind::BATCH {
         return batch::decode_batch(frame, limits).map(Frame::Batch);
     }
+    if header.kind == kind::DATAGRAM {
+        return datagram::decode_datagram(&frame).map(Frame::Datagram);
+    }
     let Some(name) = kind_name(header.kind) else { return Ok(Frame::Unknown { kind: header.kind }) };
     let reader = Reader::new(&frame, HEADER_LEN, name);
     match header.kind {
@@ -123,6 +134,7 @@ pub fn decode(frame: Bytes, limits: &Limits) -> Result<Frame, DecodeError> {
         kind::ROUTE_SNAPSHOT => routes::decode_snapshot(reader, limits).map(Frame::RouteSnapshot),
         kind::ROUTE_ACK => routes::decode_ack(reader).map(Frame::RouteAck),
         kind::ACK => control::decode_ack(reader, limits).map(Frame::Ack),
+        kind::DATAGRAM_ACK => datagram::decode_datagram_ack(reader).map(Frame::DatagramAck),
         kind => Ok(Frame::Unknown { kind }),
     }
 }
@@ -148,6 +160,8 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         kind::ROUTE_ACK => "ROUTE_ACK",
         kind::BATCH => "BATCH",
         kind::ACK => "ACK",
+        kind::DATAGRAM => "DATAGRAM",
+        kind::DATAGRAM_ACK => "DATAGRAM_ACK",
         _ => return None,
     })
 }

@@ -17,6 +17,8 @@ use link_core::{
 use link_quic::{QuicSettings, QuicTransport};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
+pub mod relay;
+
 /// Longest time that anything in these tests may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use link_core::message::QoS;
+use link_core::{
+    message::QoS,
+    node::{ConnectionId, Way},
+};
 
 use crate::plan::Site;
 
@@ -53,9 +56,8 @@ pub(crate) struct Missing {
     pub(crate) refused: u64,
 }
 
-/// Where a message stands in the lanes between two nodes: who sends, who receives, the sender's life, the lane and the
-/// number in it.
-type Place = (Site, Site, u32, u8, u64);
+/// Where a message stands between two nodes: who sends, who receives, the sender's life, the way and the number there.
+type Place = (Site, Site, u32, Way, u64);
 
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
@@ -90,7 +92,7 @@ impl Copies {
 
     /// A host is done with a message that it got in a life of the receiver, and it is another life `now`.
     pub(crate) fn taken(&mut self, place: Place, number: u64, now: u32, refused: bool) -> Result<(), String> {
-        let (from, to, ..) = place;
+        let (from, to, _, way, _) = place;
         let Some(to_era) = self.open.range((place, 0)..=(place, u32::MAX)).map(|(_, era)| *era).next() else {
             return Err(format!("message {number} was not handed to the host"));
         };
@@ -109,11 +111,15 @@ impl Copies {
             return Err(format!("message {number} came again, though the sender knew that it was taken"));
         }
         let Accepted { publisher, turn, .. } = copy.accepted;
-        let last = self.last.entry((publisher, from, to, to_era)).or_default();
-        if *last >= turn {
-            return Err(format!("message {number} is the {turn}th of its publisher, and the {last}th came before it"));
+        if matches!(way, Way::Lane(_)) {
+            let last = self.last.entry((publisher, from, to, to_era)).or_default();
+            if *last >= turn {
+                let what =
+                    format!("message {number} is the {turn}th of its publisher, and the {last}th came before it");
+                return Err(what);
+            }
+            *last = turn;
         }
-        *last = turn;
         copy.taken += 1;
         copy.taken_in = to_era;
         if to_era == now {
@@ -125,21 +131,19 @@ impl Copies {
     }
 
     /// A receiver, in its life `now`, says that all up to a number is done.
-    pub(crate) fn acknowledges(&self, (from, to, era, lane, up_to): Place, now: u32) -> Result<(), String> {
-        let range = ((from, to, era, lane, 0), now)..=((from, to, era, lane, up_to), now);
+    pub(crate) fn acknowledges(&self, (from, to, era, way, up_to): Place, now: u32) -> Result<(), String> {
+        let range = ((from, to, era, way, 0), now)..=((from, to, era, way, up_to), now);
         match self.open.range(range).find(|(_, to_era)| *to_era == now) {
-            Some(((.., seq), _)) => {
-                Err(format!("{up_to} of lane {lane} is acknowledged, and the host still has {seq}"))
-            }
+            Some(((.., seq), _)) => Err(format!("{up_to} of {way:?} is acknowledged, and the host still has {seq}")),
             None => Ok(()),
         }
     }
 
     /// The sender has read that all up to a number is done.
-    pub(crate) fn told(&mut self, from: Site, to: Site, era: u32, lane: u8, up_to: u64) {
+    pub(crate) fn told(&mut self, from: Site, to: Site, era: u32, way: Way, up_to: u64) {
         let places: Vec<(Place, u64)> = self
             .untold
-            .range((from, to, era, lane, 0)..=(from, to, era, lane, up_to))
+            .range((from, to, era, way, 0)..=(from, to, era, way, up_to))
             .map(|(place, number)| (*place, *number))
             .collect();
         for (place, number) in places {
@@ -195,5 +199,5 @@ impl Copies {
 }
 
 fn of(from: Site, to: Site) -> std::ops::RangeInclusive<Place> {
-    (from, to, 0, 0, 0)..=(from, to, u32::MAX, u8::MAX, u64::MAX)
+    (from, to, 0, Way::Lane(0), 0)..=(from, to, u32::MAX, Way::Datagram(ConnectionId(u32::MAX)), u64::MAX)
 }

@@ -15,7 +15,7 @@ mod wire;
 use std::{collections::BTreeMap, time::Duration};
 
 pub(crate) use line::{AGAIN, Arrival, Item, Line, Taken};
-pub(crate) use wire::{End, Party, Wire, class_of, line_of};
+pub(crate) use wire::{End, Party, Wire, class_of, datagram_line, line_of};
 
 use crate::plan::Site;
 

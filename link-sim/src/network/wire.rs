@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, time::Duration};
 use link_core::{node::ConnectionId, transport::Class};
 
 use super::Line;
-use crate::{plan::Site, rng::Rng};
+use crate::{
+    plan::Site,
+    rng::{Rng, Source},
+};
 
 /// Who has an end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,9 +75,19 @@ impl Wire {
     }
 }
 
+/// The first of the lines of datagrams: each takes one of some, so that they overtake each other.
+const DATAGRAMS: u32 = 1 << 20;
+const DATAGRAM_LINES: usize = 3;
+
+/// A line for a datagram.
+pub(crate) fn datagram_line(rng: &mut Rng) -> u32 {
+    DATAGRAMS + rng.index(DATAGRAM_LINES) as u32
+}
+
 /// The number of a class among the lines of a connection.
 pub(crate) fn line_of(class: Class) -> u32 {
     match class {
+        Class::Datagram => DATAGRAMS,
         Class::Control => 0,
         Class::Data(channel) => u32::from(channel) + 1,
     }
@@ -84,6 +97,7 @@ pub(crate) fn line_of(class: Class) -> u32 {
 pub(crate) fn class_of(line: u32) -> Class {
     match line.checked_sub(1) {
         None => Class::Control,
+        Some(_) if line >= DATAGRAMS => Class::Datagram,
         Some(channel) => Class::Data(u16::try_from(channel).unwrap_or(u16::MAX)),
     }
 }

@@ -25,6 +25,8 @@ pub struct Settings {
     pub lanes: u8,
     /// Data channels of a connection.
     pub channels: u16,
+    /// Most bytes of a datagram; 0: links have none.
+    pub datagrams: usize,
     /// Changes that a route log keeps.
     pub route_ring: usize,
     /// Most routes of one peer.
@@ -58,6 +60,7 @@ impl Settings {
         max_frame: 16 << 20,
         lanes: 8,
         channels: 1,
+        datagrams: 0,
         route_ring: 65_536,
         max_routes: 10_000,
         retention: Duration::from_secs(24 * 3600),
@@ -78,6 +81,7 @@ impl Settings {
         window: 2 << 10,
         lanes: 2,
         channels: 3,
+        datagrams: 1200,
         route_ring: 6,
         jitter: Duration::from_millis(30),
         host: Duration::from_millis(5),

@@ -11,7 +11,7 @@ use link_core::{
 
 use super::{Event, World};
 use crate::{
-    network::{AGAIN, Arrival, Item, Party, Taken, class_of, line_of},
+    network::{AGAIN, Arrival, Item, Party, Taken, class_of, datagram_line, line_of},
     plan::{Noticed, Site},
     rng::Source,
 };
@@ -23,12 +23,13 @@ impl World {
         self.observe_sent(site, id, end, class, &frame);
         let Some(wire) = self.network.wires.get_mut(&id) else { return };
         let broken = wire.broken;
-        wire.lines.entry((end, line_of(class))).or_default().push(Item::Frame(frame));
+        let line = if class == Class::Datagram { datagram_line(&mut wire.rng) } else { line_of(class) };
+        wire.lines.entry((end, line)).or_default().push(Item::Frame(frame));
         if broken {
             // Whoever sends on a broken connection learns it.
             return self.queue.push(self.now + self.plan.settings.delay * 2, Event::Gone { wire: id, end });
         }
-        self.pump(id, end, line_of(class));
+        self.pump(id, end, line);
     }
 
     /// Lets the transport take what it can of a line.
@@ -104,9 +105,15 @@ impl World {
     }
 
     fn receive(&mut self, id: u32, way: usize, number: u32, frame: Bytes) {
+        // One in eight datagrams is lost.
+        if class_of(number) == Class::Datagram
+            && self.network.wires.get_mut(&id).is_some_and(|wire| wire.rng.chance(1, 8))
+        {
+            return self.trace.line(self.now, format_args!("wire {id}: a datagram is lost"));
+        }
         // The model has to know whether the node still reads the connection on which it is told something.
         let to = self.network.wires.get(&id).and_then(|wire| wire.ends[1 - way].site());
-        if let Some(to) = to.filter(|_| frame.first() == Some(&kind::ACK)) {
+        if let Some(to) = to.filter(|_| matches!(frame.first(), Some(&(kind::ACK | kind::DATAGRAM_ACK)))) {
             self.drain(to);
         }
         let Some(wire) = self.network.wires.get(&id) else { return };
@@ -238,6 +245,8 @@ fn kind_name(frame: &[u8]) -> &'static str {
         Some(kind::ROUTE_ACK) => "ROUTE_ACK",
         Some(kind::BATCH) => "BATCH",
         Some(kind::ACK) => "ACK",
+        Some(kind::DATAGRAM) => "DATAGRAM",
+        Some(kind::DATAGRAM_ACK) => "DATAGRAM_ACK",
         Some(_) => "a frame",
         None => "nothing",
     }

@@ -169,15 +169,18 @@ impl World {
                 running.numbers.wires.insert(connection, (id, end));
             }
         }
-        let channels = self.plan.settings.channels;
+        let (channels, datagrams) = (self.plan.settings.channels, self.plan.settings.datagrams);
         let identity = |world: &Self, site: Site| Identity {
             address: world.sites[site].name.clone(),
             user: Some(world.sites[site].cluster.to_owned()),
             ..Identity::default()
         };
         let (dialler, acceptor) = (identity(self, from), identity(self, to));
-        self.input(to, Input::Connected { connection: there, dial: None, identity: dialler, channels });
-        self.input(from, Input::Connected { connection: here, dial: Some(dial), identity: acceptor, channels });
+        self.input(to, Input::Connected { connection: there, dial: None, identity: dialler, channels, datagrams });
+        self.input(
+            from,
+            Input::Connected { connection: here, dial: Some(dial), identity: acceptor, channels, datagrams },
+        );
     }
 
     fn end(&mut self, site: Site) -> Option<End> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use link_core::{
     link::PeerStatus,
+    node::Way,
     transport::Class,
     wire::{Frame, Incarnation, Limits, RoutePosition, decode, kind},
 };
@@ -72,14 +73,19 @@ impl World {
             let here = &self.sites[site].name;
             self.trace.line(self.now, format_args!("{here} says {:?} on wire {id}: {}", close.code, close.reason));
         }
-        if (first == Some(kind::BATCH)) != (class != Class::Control) {
+        let right = match class {
+            Class::Control => first != Some(kind::BATCH) && first != Some(kind::DATAGRAM),
+            Class::Data(_) => first == Some(kind::BATCH),
+            Class::Datagram => first == Some(kind::DATAGRAM),
+        };
+        if !right {
             self.violate(Law::Integrity, format!("a frame of kind {first:?} was sent in {class:?}"));
         }
         let now = peer.and_then(|peer| self.sites[site].receptions.get(&peer)).copied().unwrap_or_default();
         if first == Some(kind::ACK)
             && let Some(peer) = peer
             && let Ok(Frame::Ack(ack)) = decode(frame.clone(), &Limits::default())
-            && let Err(what) = self.copies.acknowledges((peer, site, era, ack.lane, ack.up_to), now)
+            && let Err(what) = self.copies.acknowledges((peer, site, era, Way::Lane(ack.lane), ack.up_to), now)
         {
             self.violate(Law::AcknowledgedIsTaken, format!("{}: {what}", self.sites[site].name));
         }
@@ -114,7 +120,13 @@ impl World {
             }
             Some(kind::ACK) => {
                 if let Ok(Frame::Ack(ack)) = decode(frame.clone(), &Limits::default()) {
-                    self.copies.told(site, peer, era, ack.lane, ack.up_to);
+                    self.copies.told(site, peer, era, Way::Lane(ack.lane), ack.up_to);
+                }
+            }
+            Some(kind::DATAGRAM_ACK) => {
+                let way = Way::Datagram(wire.ends[1 - end].connection);
+                if let Ok(Frame::DatagramAck(ack)) = decode(frame.clone(), &Limits::default()) {
+                    self.copies.told(site, peer, era, way, ack.settled);
                 }
             }
             _ => {}

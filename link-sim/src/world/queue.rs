@@ -90,6 +90,7 @@ impl Numbers {
 pub(super) fn class_name(class: Class) -> String {
     match class {
         Class::Control => "control".to_owned(),
+        Class::Datagram => "datagrams".to_owned(),
         Class::Data(channel) => format!("data {channel}"),
     }
 }

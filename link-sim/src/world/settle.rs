@@ -224,8 +224,12 @@ impl World {
             return Err((Law::Ledger, format!("{} were taken, the ledger says {sent:?}", found.taken)));
         }
         let reception = peers.iter().find(|(x, y, _)| (*x, *y) == (b, a)).map(|(.., peer)| peer.received);
-        let fresh =
-            unread == 0 && !self.sites[b].receptions.contains_key(&a) && !self.sites[a].receptions.contains_key(&b);
+        // Datagrams of a connection that broke are counted as lost, and may have come.
+        let unsettled = if self.plan.settings.datagrams > 0 { sent.dropped.link_down } else { 0 };
+        let fresh = unread == 0
+            && unsettled == 0
+            && !self.sites[b].receptions.contains_key(&a)
+            && !self.sites[a].receptions.contains_key(&b);
         if let Some(received) = reception.filter(|_| fresh && sent.queued == 0) {
             let refused = sent.dropped.not_imported + sent.dropped.refused_by_host + sent.dropped.malformed;
             if (received.delivered, received.refused) != (sent.delivered, refused) {
@@ -249,7 +253,7 @@ impl World {
             Overflow::DropOldestQos0 => message.qos == QoS::AtMostOnce,
             Overflow::DropOldest => true,
         } && peer.sent.dropped.overflow > 0;
-        let brief = message.qos == QoS::AtMostOnce && peer.sent.dropped.link_down > 0;
+        let brief = message.qos == QoS::AtMostOnce && peer.sent.dropped.link_down + peer.sent.dropped.on_the_way > 0;
         let not_imported =
             self.knowledge.may_refuse(b, a, message.topic, message.at) && peer.sent.dropped.not_imported > 0;
         let room = self.plan.settings.max_frame as usize;

@@ -165,6 +165,7 @@ fn base(settings: &Settings, to: &str) -> Option<LinkConfig> {
     config.queue_bytes = settings.queue_bytes;
     config.overflow = settings.overflow;
     config.window = settings.window;
+    config.datagrams = settings.datagrams > 0;
     config.max_routes = settings.max_routes;
     config.retention = settings.retention;
     Some(config)
