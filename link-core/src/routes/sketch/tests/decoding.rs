@@ -149,17 +149,21 @@ fn cells_for_each_difference() {
     }
 }
 
-/// The sizes that the protocol asks for.
+/// The sizes that the protocol asks for. 64 cells fail for 16 differences about twice in a thousand times: two of the ids
+/// are then in the same ones of the 64.
 #[test]
 fn blocks_are_enough() {
-    let sketch = |seed, differences| Sketch::build(&key(), ids(seed, differences));
-    for seed in 0..200 {
-        assert_eq!(decode(sketch(seed, 16).cells(0..64)).1, Ok(()), "{seed}");
-        assert_eq!(decode(sketch(seed, 512).cells(0..1_024)).1, Ok(()), "{seed}");
-    }
-    for seed in 0..10 {
-        assert_eq!(decode(sketch(seed, 2_800).cells(0..4_096)).1, Ok(()), "{seed}");
-    }
+    let failures = |seeds: std::ops::Range<u64>, differences: usize, cells: usize| {
+        let sets = seeds.clone().map(|seed| Cells::build(&key(), 0..cells, ids(seed, differences)));
+        let failures = sets.filter(|cells| decode(cells.as_slice()).1.is_err()).count();
+        println!("{cells} cells fail for {differences} differences in {failures} of {seeds:?}");
+        failures
+    };
+    let many = if cfg!(debug_assertions) { 4_000 } else { 100_000 };
+    assert!(failures(0..many, 8, 64) <= many as usize / 500);
+    assert!(failures(0..many, 16, 64) <= many as usize / 250);
+    assert_eq!(failures(0..many / 20, 512, 1_024), 0);
+    assert_eq!(failures(0..10, 2_800, MAINTAINED_CELLS), 0);
 }
 
 #[test]
