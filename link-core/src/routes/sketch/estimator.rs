@@ -42,7 +42,7 @@ impl Estimator {
         walk(id.0, 0..LEVEL_CELLS, |cell| self.cells[first + cell] ^= single);
     }
 
-    /// About how many routes are in one of the two sets and not in the other. Some 100 µs.
+    /// About how many routes are in one of the two sets and not in the other. Some 10 µs.
     ///
     /// Cells of a liar give some number; it is never more than 2^20 times as many as one level has cells.
     pub fn estimate(&self, there: &Self) -> u64 {
