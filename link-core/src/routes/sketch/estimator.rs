@@ -13,8 +13,9 @@ use crate::routes::{RouteId, RouteKey};
 ///
 /// A strata estimator (Eppstein, Goodrich, Uyeda, Varghese, "What's the Difference?", SIGCOMM 2011): half of the ids are
 /// in the first of 20 levels, a quarter in the second, and so on, each with 64 cells as of a [`Sketch`](super::Sketch).
-/// The thin levels decode, and how much they have says what the whole set has: all of it exactly up to about 60
-/// differences, beyond with a root mean square error of 13 %.
+/// The thin levels decode, and how much they have says what the whole set has: all of it exactly up to about 24
+/// differences, beyond with a root mean square error of 8 to 13 %. Of 2,000 estimates of 100 differences the worst was 32:
+/// whoever asks for cells by it must be ready to ask for more.
 ///
 /// 20 KiB in memory and 15 KiB on the wire, whatever the size of the set.
 #[derive(Clone)]
