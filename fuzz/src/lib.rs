@@ -5,6 +5,7 @@
 
 mod index_ops;
 mod node_inputs;
+mod sketch_decode;
 
 use bytes::Bytes;
 use link_core::{
@@ -15,6 +16,7 @@ use link_core::{
 
 pub use index_ops::index_ops;
 pub use node_inputs::node_inputs;
+pub use sketch_decode::sketch_decode;
 
 /// A frame of a peer is refused, or understood and then the same after another round trip.
 pub fn frame_decode(data: &[u8]) {

@@ -94,6 +94,13 @@ fn index_ops() {
 }
 
 #[test]
+fn sketch_decode() {
+    let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
+    let alphabet: Vec<&[u8]> = bytes.iter().map(|byte| byte.as_slice()).chain([&[0; 12][..], &[255; 12]]).collect();
+    replay("sketch_decode", fuzz::sketch_decode, &alphabet, 1_000);
+}
+
+#[test]
 fn node_inputs() {
     let bytes: Vec<[u8; 1]> = (0..=255).map(|byte| [byte]).collect();
     let alphabet: Vec<&[u8]> = bytes.iter().map(|byte| byte.as_slice()).collect();

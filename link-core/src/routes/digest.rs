@@ -10,6 +10,12 @@ use crate::{topic::TopicFilter, wire::Digest};
 pub struct RouteKey(pub [u8; 16]);
 
 impl RouteKey {
+    /// SipHash-2-4-128 of a filter's text: the term of the set's [digest](RouteDigest), and in its low 64 bits the
+    /// filter's [`RouteId`](super::RouteId). About 40 ns for a filter of 30 bytes.
+    pub fn hash(&self, text: &str) -> u128 {
+        SipHasher24::new_with_key(&self.0).hash(text.as_bytes()).as_u128()
+    }
+
     /// Seeds the hash tables that hold the same filters.
     pub(super) fn seed(&self) -> u64 {
         self.0.iter().fold(0, |seed, byte| seed.rotate_left(8) ^ u64::from(*byte))
@@ -39,13 +45,23 @@ impl RouteDigest {
 
     /// A filter that was not in the set enters.
     pub fn add(&mut self, filter: &TopicFilter) {
-        self.sum = self.sum.wrapping_add(self.hash(filter));
+        self.add_hash(self.key.hash(filter.as_str()));
+    }
+
+    /// As [`add`](Self::add), where the [hash](RouteKey::hash) of the filter is known.
+    pub fn add_hash(&mut self, hash: u128) {
+        self.sum = self.sum.wrapping_add(hash);
         self.count += 1;
     }
 
     /// A filter that was in the set leaves.
     pub fn remove(&mut self, filter: &TopicFilter) {
-        self.sum = self.sum.wrapping_sub(self.hash(filter));
+        self.remove_hash(self.key.hash(filter.as_str()));
+    }
+
+    /// As [`remove`](Self::remove), where the [hash](RouteKey::hash) of the filter is known.
+    pub fn remove_hash(&mut self, hash: u128) {
+        self.sum = self.sum.wrapping_sub(hash);
         self.count = self.count.saturating_sub(1);
     }
 
@@ -62,10 +78,6 @@ impl RouteDigest {
     /// The key.
     pub fn key(&self) -> &RouteKey {
         &self.key
-    }
-
-    fn hash(&self, filter: &TopicFilter) -> u128 {
-        SipHasher24::new_with_key(&self.key.0).hash(filter.as_str().as_bytes()).as_u128()
     }
 }
 

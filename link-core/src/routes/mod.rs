@@ -53,10 +53,14 @@
 mod digest;
 mod log;
 mod replica;
+mod sketch;
 mod snapshot;
 mod view;
 
 pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};
 pub use replica::{RouteChange, RouteFault, RouteReplica};
+pub use sketch::{
+    Cell, Cells, Decoder, Difference, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteId, Sketch, SketchFault,
+};
 pub use snapshot::SnapshotCursor;
