@@ -65,6 +65,7 @@ impl Node {
         self.names.insert(name, id);
         self.plan_dial(id, Duration::ZERO);
         self.changed(id);
+        self.barriers_need(id);
         Ok(())
     }
 
@@ -103,6 +104,9 @@ impl Node {
         } else if old.reconnect_needed(&new) {
             self.restart(id, CloseCode::Restart, "the settings of the link have changed");
         }
+        if old.topics != new.topics || old.enabled != new.enabled {
+            self.barriers_need(id);
+        }
         self.changed(id);
         Ok(())
     }
@@ -134,6 +138,7 @@ impl Node {
         self.names.remove(name);
         self.changed(id);
         self.links.remove(&id);
+        self.barriers_forget(id, name);
         Ok(())
     }
 

@@ -16,6 +16,7 @@
 //! Row 1 is in `routing.rs`, row 2 in `messages.rs` (its first step in `publisher.rs`), row 3 in `liveness.rs`. How
 //! connections come to be is in `dialling.rs` and `handshake.rs`.
 
+mod barrier;
 mod changes;
 mod dialling;
 mod handshake;
@@ -38,10 +39,11 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-pub use input::{ConnectionId, DialId, Input, Output, PeerId, Ticket};
+pub use barrier::{AckError, AckFrom, Acked, AckedNodes, Unacked};
+pub use input::{BarrierId, ConnectionId, DialId, Input, Output, PeerId, Ticket};
 pub use publisher::{Offered, Published, Publisher};
 
-use self::{handshake::Greeting, publisher::Gates, timers::Timers};
+use self::{barrier::Barriers, handshake::Greeting, publisher::Gates, timers::Timers};
 pub(crate) use self::{publisher::Gate, rng::Rng};
 use crate::{
     index::{self, FilterIndex},
@@ -70,6 +72,8 @@ pub struct NodeConfig {
     pub max_peers: usize,
     /// Changes of the route set that are kept for a quick resume, per link.
     pub route_ring: usize,
+    /// Most barriers that wait at a time.
+    pub max_barriers: usize,
     /// Shortest time between two route frames to one peer: what comes meanwhile goes into one.
     pub route_batch: Duration,
 }
@@ -86,6 +90,7 @@ impl NodeConfig {
             max_strangers: 64,
             max_peers: 32,
             route_ring: 65_536,
+            max_barriers: 4096,
             route_batch: Duration::from_millis(5),
         }
     }
@@ -113,6 +118,7 @@ pub struct Node {
     routes: index::Reader<PeerId>,
     table_changed: bool,
     gates: Arc<ArcSwap<Gates>>,
+    barriers: Barriers,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     /// Peers that may have something to send.
@@ -149,6 +155,8 @@ enum Timer {
     Retention(PeerId),
     /// Expired messages are to be taken out of the queue.
     Sweep(PeerId),
+    /// Who waits for acknowledgements waits no longer.
+    Barrier(BarrierId),
 }
 
 impl Node {
@@ -173,6 +181,7 @@ impl Node {
             table,
             table_changed: false,
             gates: Arc::default(),
+            barriers: Barriers::default(),
             timers: Timers::new(),
             outputs: VecDeque::new(),
             dirty: BTreeSet::new(),
@@ -200,6 +209,8 @@ impl Node {
             Input::Sent { connection, class, bytes } => self.on_sent(connection, class, bytes),
             Input::Lost { connection, reason } => self.on_lost(connection, &reason),
             Input::Delivered { peer, ticket, refused } => self.on_delivered(peer, ticket, refused),
+            Input::Barrier { barrier, filter, from, deadline } => self.on_barrier(barrier, &filter, from, deadline),
+            Input::CancelBarrier(barrier) => self.on_cancel_barrier(barrier),
             Input::Timeout => self.on_timeout(),
         }
     }
@@ -207,12 +218,13 @@ impl Node {
     /// What is to be done next, or `None` when all is done for now.
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
-            if let Some(output) = self.outputs.pop_front() {
-                return Some(output);
-            }
+            // Before any output: who reads that a route was acknowledged may rely on it.
             if self.table_changed {
                 self.table_changed = false;
                 self.table.publish();
+            }
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
             }
             let peer = self.dirty.pop_first()?;
             self.flush(peer);
@@ -238,6 +250,7 @@ impl Node {
                 Timer::Routes(peer) => drop(self.dirty.insert(peer)),
                 Timer::Retention(peer) => self.retire(peer),
                 Timer::Sweep(peer) => self.sweep(peer),
+                Timer::Barrier(barrier) => self.barrier_is_due(barrier),
             }
         }
     }

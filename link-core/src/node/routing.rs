@@ -36,6 +36,7 @@ impl Node {
                 self.routes_changed(id);
             }
         }
+        self.end_barriers_of(&changes);
     }
 
     /// What is announced over a link has changed: soon, every connected peer hears of it.
@@ -65,7 +66,9 @@ impl Node {
             }
             Resume::Snapshot => session.routes.snapshot = Some(link.log.snapshot()),
         }
+        let link = peer.link;
         self.dirty.insert(id);
+        self.check_barriers(link);
     }
 
     pub(super) fn flush_routes(&mut self, id: PeerId) {
@@ -188,9 +191,12 @@ impl Node {
     }
 
     pub(super) fn on_confirmation(&mut self, id: PeerId, position: Option<RoutePosition>) {
-        if let Some(session) = self.session_mut(id) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(session) = &mut peer.session {
             session.routes.confirmed = position;
         }
+        let link = peer.link;
+        self.check_barriers(link);
     }
 
     /// Live from the moment at which both route sets are equal at both ends.

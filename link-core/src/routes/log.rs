@@ -135,6 +135,16 @@ impl RouteLog {
         self.back(seq).is_some()
     }
 
+    /// Whether what a peer holds is a point of this log. A point that is no longer kept is taken on trust.
+    pub fn agrees(&self, holds: &RoutePosition) -> bool {
+        let there = match self.after(holds.seq) {
+            _ if holds.seq == self.seq => (self.digest.digest(), self.digest.count()),
+            Some(at) => (at.digest, at.count),
+            None => return holds.seq < self.seq && holds.incarnation == self.incarnation,
+        };
+        holds.incarnation == self.incarnation && (holds.digest, holds.count) == there
+    }
+
     /// Begins to send the whole set.
     pub fn snapshot(&self) -> SnapshotCursor {
         SnapshotCursor::new(self.position())
