@@ -28,12 +28,14 @@ pub enum Mutant {
     AnyLane,
     /// A withdrawn route stays in the shared table.
     PhantomRoute,
+    /// A barrier ends before its route is acknowledged.
+    EarlyAck,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BatchGap,
         Self::RouteGap,
         Self::ClearThenFill,
@@ -46,6 +48,7 @@ impl Mutant {
         Self::UncountedExpiry,
         Self::AnyLane,
         Self::PhantomRoute,
+        Self::EarlyAck,
     ];
 }
 

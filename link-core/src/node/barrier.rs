@@ -24,6 +24,7 @@ use super::{Node, Output, PeerId, Timer, input::BarrierId};
 use crate::{
     interest::InterestChange,
     link::{ClusterName, Link, LinkId, NodeName},
+    mutant::{self, Mutant},
     topic::TopicFilter,
 };
 
@@ -331,7 +332,8 @@ impl Node {
         for id in &link.peers {
             let Some(peer) = self.peers.get(id) else { continue };
             if peer.session.as_ref().is_some_and(|session| session.is_live()) {
-                let reached = self.acked_by(link, *id).is_some_and(|reached| reached >= seq);
+                let reached =
+                    self.acked_by(link, *id).is_some_and(|reached| reached >= seq) || mutant::on(Mutant::EarlyAck);
                 if reached { &mut acked } else { &mut waits }.push(peer.node.clone());
             }
         }
