@@ -7,6 +7,7 @@ use link_core::{
     interest::InterestChange,
     link::{ClusterName, LinkConfig, NodeName},
     node::{AckError, AckFrom, Acked, BarrierId, ConnectionId, Input, Node, NodeConfig, Output, Unacked},
+    routes::{RouteKey, RouteLog},
     topic::TopicFilter,
     transport::Identity,
     wire::{Digest, Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RoutePosition, decode, encode},
@@ -349,4 +350,23 @@ fn no_more_wait_than_may_and_those_that_are_cancelled_do_not_count() {
     us.pass(Duration::from_secs(3));
     assert_eq!(us.done.len(), 8);
     assert_eq!(us.node.poll_timeout(), None, "a barrier leaves a timer behind");
+}
+
+#[test]
+fn a_step_is_in_force_before_it_is_acknowledged() {
+    let mut us = Us::new();
+    us.accept(1, "eu-1", None, None);
+    let mut log = RouteLog::new(life(1), RouteKey([7; 16]), vec![filter("#")], 16);
+    log.apply(&[InterestChange::Added(filter("t"))]);
+    let part = log.snapshot().next_part(&log, 4096).unwrap();
+    let (publisher, mut acked) = (us.node.publisher(), 0);
+    us.node.handle(us.now, Input::Frame { connection: ConnectionId(1), frame: encode(&Frame::RouteSnapshot(part)) });
+    while let Some(output) = us.node.poll_output() {
+        let Output::Transmit { frame, .. } = output else { continue };
+        if matches!(decode(frame, &Limits::default()), Ok(Frame::RouteAck(_))) {
+            acked += 1;
+            assert!(publisher.wants("t"), "acknowledged, and not in the table of the publishers");
+        }
+    }
+    assert_eq!(acked, 1);
 }

@@ -17,7 +17,7 @@ fn theme(mutant: Mutant) -> &'static str {
         Mutant::RouteGap | Mutant::OldDelta => "convergence",
         Mutant::ClearThenFill => "restart",
         Mutant::Forward | Mutant::PhantomRoute => "churn",
-        Mutant::UncountedExpiry => "cut_and_heal",
+        Mutant::UncountedExpiry | Mutant::EarlyAck => "cut_and_heal",
     }
 }
 
