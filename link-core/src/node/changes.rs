@@ -240,6 +240,8 @@ impl Node {
             outbox: Outbox::new(self.config.lanes, budget),
             inbox: Inbox::new(link.config.window as usize),
             replica: RouteReplica::new(link.config.max_routes),
+            resync_out: None,
+            resync_in: None,
             routed: false,
             gate: gate.clone(),
             session: None,

@@ -270,12 +270,12 @@ impl Node {
             Some(Owner::Greeting(_)) => self.on_greeting_frame(connection, frame),
             Some(Owner::Peer(peer)) => {
                 let peer = *peer;
-                self.on_peer_frame(connection, peer, frame);
+                self.on_peer_frame(connection, peer, frame, length);
             }
         }
     }
 
-    fn on_peer_frame(&mut self, connection: ConnectionId, peer: PeerId, frame: Frame) {
+    fn on_peer_frame(&mut self, connection: ConnectionId, peer: PeerId, frame: Frame, length: usize) {
         if self.session(peer).is_some_and(|session| session.control_queued > CONTROL_MOST) {
             return self.close(connection, CloseCode::Window, "the peer asks for answers and does not read them");
         }
@@ -288,8 +288,8 @@ impl Node {
             _ if !live => self.close(connection, CloseCode::Protocol, "a frame came before READY"),
             Frame::Heartbeat(heartbeat) => self.on_heartbeat(peer, heartbeat),
             Frame::RouteResume(holds) => self.on_route_resume(peer, holds),
-            Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta),
-            Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part),
+            Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta, length),
+            Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part, length),
             Frame::RouteAck(position) => self.on_route_ack(peer, position),
             Frame::Batch(batch) => self.on_batch(connection, peer, batch),
             Frame::Ack(ack) => self.on_ack(connection, peer, &ack),
