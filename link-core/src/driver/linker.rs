@@ -19,6 +19,7 @@ use crate::{
     link::{ClusterName, LinkConfig, LinkError, LinkStatus, NodeName},
     message::Message,
     node::{AckError, AckFrom, Acked, Node, NodeConfig, Offered, Published, Publisher},
+    routes::Covering,
     topic::TopicFilter,
     transport::Transport,
 };
@@ -75,6 +76,12 @@ impl LinkerBuilder {
     /// Without it they are asked for once, at the start.
     pub fn reconcile_every(mut self, interval: Duration) -> Self {
         self.reconcile_every = Some(interval);
+        self
+    }
+
+    /// Sets how fast covering follows what is wanted.
+    pub fn covering(mut self, covering: Covering) -> Self {
+        self.config.covering = covering;
         self
     }
 

@@ -344,6 +344,14 @@ impl Node {
         }
     }
 
+    /// Up to where every connected peer of a link holds this side's route set; `None` if none is connected or one holds
+    /// nothing of it.
+    pub(super) fn acked_by_all(&self, link: &Link) -> Option<u64> {
+        let is_live = |id: &&PeerId| self.session(**id).is_some_and(|session| session.is_live());
+        let acked = link.peers.iter().filter(is_live).map(|id| self.acked_by(link, *id));
+        acked.collect::<Option<Vec<u64>>>()?.into_iter().min()
+    }
+
     /// Up to where a connected peer holds this side's route set.
     fn acked_by(&self, link: &Link, id: PeerId) -> Option<u64> {
         let peer = self.peers.get(&id)?;

@@ -35,6 +35,7 @@ impl Node {
         key[..8].copy_from_slice(&self.rng.next().to_be_bytes());
         key[8..].copy_from_slice(&self.rng.next().to_be_bytes());
         let mut log = RouteLog::new(incarnation, RouteKey(key), Vec::new(), self.config.route_ring);
+        log.set_covering(self.config.covering);
         log.set_imports(config.topics.clone(), &self.interest);
         let (state, reason) = first_state(&config);
         let name = config.name.clone();
@@ -86,6 +87,7 @@ impl Node {
         if old.topics != new.topics {
             link.log.set_imports(new.topics.clone(), &self.interest);
             self.routes_changed(id);
+            self.plan_covering(id);
         }
         if old.queue_bytes != new.queue_bytes || old.overflow != new.overflow {
             for peer in self.peers_of(id).into_iter().filter_map(|peer| self.peers.get(&peer)) {
@@ -135,6 +137,7 @@ impl Node {
             self.remove_peer(peer);
         }
         self.timers.clear(Timer::Dial(id));
+        self.timers.clear(Timer::Covering(id));
         self.names.remove(name);
         self.changed(id);
         self.links.remove(&id);

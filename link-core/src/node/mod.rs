@@ -48,6 +48,7 @@ pub(crate) use self::{publisher::Gate, rng::Rng};
 use crate::{
     index::{self, FilterIndex},
     link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase},
+    routes::Covering,
     topic::TopicFilter,
     transport::Class,
     wire::{Close, CloseCode, Frame, Limits, encode},
@@ -72,6 +73,8 @@ pub struct NodeConfig {
     pub max_peers: usize,
     /// Changes of the route set that are kept for a quick resume, per link.
     pub route_ring: usize,
+    /// How fast covering follows what is wanted.
+    pub covering: Covering,
     /// Most barriers that wait at a time.
     pub max_barriers: usize,
     /// Shortest time between two route frames to one peer: what comes meanwhile goes into one.
@@ -90,6 +93,7 @@ impl NodeConfig {
             max_strangers: 64,
             max_peers: 32,
             route_ring: 65_536,
+            covering: Covering::default(),
             max_barriers: 4096,
             route_batch: Duration::from_millis(5),
         }
@@ -151,6 +155,8 @@ enum Timer {
     Silence(PeerId),
     /// Changes of the route set have been collected for long enough.
     Routes(PeerId),
+    /// Covering has something to do.
+    Covering(LinkId),
     /// A peer has been away for too long.
     Retention(PeerId),
     /// Expired messages are to be taken out of the queue.
@@ -248,6 +254,7 @@ impl Node {
                 Timer::Heartbeat(peer) => self.send_heartbeat(peer),
                 Timer::Silence(peer) => self.on_silence(peer),
                 Timer::Routes(peer) => drop(self.dirty.insert(peer)),
+                Timer::Covering(link) => self.advance_covering(link),
                 Timer::Retention(peer) => self.retire(peer),
                 Timer::Sweep(peer) => self.sweep(peer),
                 Timer::Barrier(barrier) => self.barrier_is_due(barrier),

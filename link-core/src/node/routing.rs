@@ -32,12 +32,34 @@ impl Node {
         for id in links {
             let Some(link) = self.links.get_mut(&id) else { continue };
             let before = link.log.position().seq;
+            link.log.set_now(self.now);
             link.log.apply(&changes);
             if link.log.position().seq != before {
                 self.routes_changed(id);
             }
+            self.plan_covering(id);
         }
         self.end_barriers_of(&changes);
+    }
+
+    /// Withdraws what is covered and announces what no longer is, as much as may be done now.
+    pub(super) fn advance_covering(&mut self, id: LinkId) {
+        let acked = self.links.get(&id).and_then(|link| self.acked_by_all(link));
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let before = link.log.position().seq;
+        link.log.advance(self.now, acked);
+        if link.log.position().seq != before {
+            self.routes_changed(id);
+        }
+        self.plan_covering(id);
+    }
+
+    pub(super) fn plan_covering(&mut self, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        match link.log.next_advance() {
+            Some(at) => self.timers.set(Timer::Covering(id), at.max(self.now)),
+            None => self.timers.clear(Timer::Covering(id)),
+        }
     }
 
     /// What is announced over a link has changed: soon, every connected peer hears of it.
@@ -247,6 +269,9 @@ impl Node {
             resync.reached(self.now, position);
         }
         let link = peer.link;
+        if self.links.get(&link).is_some_and(|link| link.log.awaits_acknowledgement()) {
+            self.advance_covering(link);
+        }
         self.check_barriers(link);
     }
 

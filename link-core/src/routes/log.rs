@@ -1,9 +1,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
+    time::Duration,
 };
 
-use super::{RouteDigest, RouteKey, SnapshotCursor, view::View};
+use super::{Covering, RouteDigest, RouteKey, SnapshotCursor, view::View};
 use crate::{
     interest::InterestChange,
     topic::TopicFilter,
@@ -85,6 +86,34 @@ impl RouteLog {
         let seed = self.key().seed();
         let ops = self.view.set_imports(imports, interest, seed);
         self.record(ops);
+    }
+
+    /// Sets how fast covering follows what is wanted. Without it, what a withdrawn cover hid is announced at once, and what
+    /// was announced before its cover stays; with it, both go on bit by bit, in [`advance`](Self::advance).
+    pub fn set_covering(&mut self, covering: Covering) {
+        self.view.set_covering(covering);
+    }
+
+    /// It is so late, since any fixed start: what covering may do by [`apply`](Self::apply) depends on it.
+    pub fn set_now(&mut self, now: Duration) {
+        self.view.set_now(now);
+    }
+
+    /// Goes on with what covering has to do. `acked`: the seq that every connected peer has acknowledged, `None` without
+    /// one.
+    pub fn advance(&mut self, now: Duration, acked: Option<u64>) {
+        let ops = self.view.advance(now, acked);
+        self.record(ops);
+    }
+
+    /// When [`advance`](Self::advance) is due, if nothing else happens. An acknowledgement may make it due earlier.
+    pub fn next_advance(&self) -> Option<Duration> {
+        self.view.next_advance()
+    }
+
+    /// Whether [`advance`](Self::advance) has something to do once peers have acknowledged more.
+    pub fn awaits_acknowledgement(&self) -> bool {
+        self.view.awaits_acknowledgement()
     }
 
     /// Begins a new life with the same set: peers that hold an older one compare anew.
@@ -178,6 +207,11 @@ impl RouteLog {
     /// Number of filters that are wanted and not announced, because an announced one covers them.
     pub fn hidden(&self) -> usize {
         self.view.hidden()
+    }
+
+    /// Number of filters that nobody wants any more, and that stay announced until what they hid is.
+    pub fn lingering(&self) -> usize {
+        self.view.lingering()
     }
 
     /// The announced filters behind `after`, in order.

@@ -50,12 +50,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod covering;
 mod digest;
 mod log;
 mod replica;
 mod snapshot;
 mod view;
 
+pub use covering::Covering;
 pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};
 pub use replica::{RouteChange, RouteFault, RouteReplica};
