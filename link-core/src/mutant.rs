@@ -30,12 +30,14 @@ pub enum Mutant {
     PhantomRoute,
     /// A barrier ends before its route is acknowledged.
     EarlyAck,
+    /// A cover is withdrawn before what it hid is announced.
+    CoverFirst,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BatchGap,
         Self::RouteGap,
         Self::ClearThenFill,
@@ -49,6 +51,7 @@ impl Mutant {
         Self::AnyLane,
         Self::PhantomRoute,
         Self::EarlyAck,
+        Self::CoverFirst,
     ];
 }
 

@@ -4,7 +4,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{index::FilterIndex, topic::TopicFilter};
+use crate::{
+    index::FilterIndex,
+    mutant::{self, Mutant},
+    topic::TopicFilter,
+};
 
 /// How fast covering follows what is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +200,7 @@ impl Covers {
                 }
                 cursor = Some(route.clone());
             }
-            if !is_over {
+            if !is_over && !mutant::on(Mutant::CoverFirst) {
                 self.lingering.insert(cover, cursor);
                 break;
             }

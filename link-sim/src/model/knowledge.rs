@@ -29,6 +29,8 @@ pub(crate) enum Expected {
 pub(crate) struct Knowledge {
     topics: Vec<String>,
     news: Duration,
+    /// How much longer than that what is no longer wanted may be known, since a cover of it lingers.
+    linger: Duration,
     /// Names of clusters, by node.
     clusters: Vec<&'static str>,
     /// How many subscriptions of a node match each topic.
@@ -62,7 +64,7 @@ struct Path {
 }
 
 impl Knowledge {
-    pub(crate) fn new(topology: &Topology, topics: Vec<String>, news: Duration) -> Self {
+    pub(crate) fn new(topology: &Topology, topics: Vec<String>, news: Duration, linger: Duration) -> Self {
         let sites = topology.sites();
         let clusters: Vec<&'static str> = (0..sites).map(|site| topology.cluster_of(site).0.name).collect();
         let mut imports = BTreeMap::new();
@@ -85,6 +87,7 @@ impl Knowledge {
             clusters,
             topics,
             news,
+            linger,
         }
     }
 
@@ -249,7 +252,7 @@ impl Knowledge {
         for (a, b) in [(a, b), (b, a)] {
             for topic in 0..self.topics.len() {
                 let wanted = self.wanted(b, a, topic);
-                let news = self.news;
+                let news = if wanted { self.news } else { self.news + self.linger };
                 let Some(known) = self.known.get_mut(&(a, b)).and_then(|known| known.get_mut(topic)) else { continue };
                 if ready.max(disturbed).max(known.since) + news <= now {
                     known.certain = Some(wanted);

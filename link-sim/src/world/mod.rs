@@ -225,7 +225,7 @@ impl World {
             clients: clients.collect(),
             hostile,
             sessions: Sessions::new(sites.len()),
-            knowledge: Knowledge::new(topology, topics(), plan.settings.news()),
+            knowledge: Knowledge::new(topology, topics(), plan.settings.news(), plan.settings.linger()),
             copies: Copies::default(),
             originals: BTreeMap::new(),
             history: observe::History::default(),
