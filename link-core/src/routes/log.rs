@@ -15,11 +15,12 @@ use crate::{
 ///
 /// What is wanted is each filter that local interest and the link's topics have in common, counted by how many filters
 /// of interest make it. What is announced of it leaves out a filter that another announced one covers (`a/#` hides
-/// `a/b`), lazily: a covered filter that comes later is not announced, one that was announced before its cover stays.
-/// When a cover goes, the filters that it hid are announced before it is withdrawn, so that a reader of the log never
-/// misses one.
+/// `a/b`), lazily: a covered filter that comes later is not announced, one that was announced before its cover stays, for
+/// a while at least. When a cover goes, the filters that it hid are announced before it is withdrawn, so that a reader of
+/// the log never misses one. With a [`Covering`] both are done little by little.
 ///
-/// One change of interest costs `O(topics · levels · log n)`, and once more for each filter that a withdrawn cover hid.
+/// One change of interest costs `O(topics · levels · log n)`, and beside that a bounded walk over what covers hide;
+/// without a [`Covering`] a walk over all that may be hidden by a withdrawn cover.
 /// A kept change costs about 100 bytes; the texts of filters are shared.
 #[derive(Debug)]
 pub struct RouteLog {
