@@ -284,8 +284,12 @@ mod tests {
         fn each_hidden_route_has_an_announced_cover(
             imports in prop::collection::vec(filters(), 0..4),
             calls in prop::collection::vec(prop::collection::vec((any::<bool>(), filters()), 0..4), 0..30),
+            bit_by_bit in any::<bool>(),
         ) {
             let mut view = View::new(imports.clone(), 7);
+            if bit_by_bit {
+                view.set_covering(Covering { stable: Duration::ZERO, per_second: 11 });
+            }
             let mut interest = BTreeSet::new();
             for call in calls {
                 let changes: Vec<InterestChange> = call.into_iter().filter_map(|(add, filter)| {
@@ -293,11 +297,13 @@ mod tests {
                     turned.then(|| if add { InterestChange::Added(filter) } else { InterestChange::Removed(filter) })
                 }).collect();
                 view.apply(&changes);
+                view.advance(view.covers.next().unwrap_or_default(), Some(view.made));
+                prop_assert!(view.announced.iter().all(|(a, count)| (*count == 0) == view.covers.is_lingering(a)));
                 let wanted: BTreeSet<TopicFilter> = interest.iter().flat_map(|filter| cut(view.imports(), filter)).collect();
-                let kept: BTreeSet<TopicFilter> = view.announced.keys().chain(view.hidden.keys()).cloned().collect();
+                let kept: BTreeSet<TopicFilter> = view.announced.iter().chain(&view.hidden).filter(|(_, count)| **count > 0).map(|(route, _)| route.clone()).collect();
                 prop_assert_eq!(kept, wanted);
                 prop_assert!(view.hidden.keys().all(|h| view.announced.keys().any(|a| a != h && a.covers(h))));
-                let wide: Vec<&TopicFilter> = view.announced.keys().filter(|route| route.is_wildcard()).collect();
+                let wide: Vec<&TopicFilter> = view.announced.iter().filter(|(route, count)| route.is_wildcard() && **count > 0).map(|(route, _)| route).collect();
                 prop_assert_eq!(wide, view.covers.firm().collect::<Vec<_>>());
             }
         }
