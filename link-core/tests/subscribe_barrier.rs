@@ -23,7 +23,9 @@ use tokio::{
 /// A transport whose frames take their time; they overtake nothing.
 struct Far(Arc<dyn Transport>, Duration);
 
-struct Late(mpsc::UnboundedReceiver<(Instant, Result<(Class, Bytes), ConnectionError>)>, Duration);
+struct Late(mpsc::UnboundedReceiver<(Instant, Received)>, Duration);
+
+type Received = Result<(Class, Bytes), ConnectionError>;
 
 #[async_trait]
 impl FrameReceiver for Late {
