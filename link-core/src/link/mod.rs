@@ -9,6 +9,7 @@ mod error;
 mod name;
 mod peer;
 mod record;
+mod resync;
 mod session;
 mod status;
 
@@ -18,5 +19,7 @@ pub use error::LinkError;
 pub use name::{ClusterName, NameError, NodeName};
 pub(crate) use peer::Peer;
 pub(crate) use record::{Link, LinkId};
+pub(crate) use resync::Resyncing;
+pub use resync::{Resync, ResyncMethod, RouteSync};
 pub(crate) use session::{Phase, Role, RouteSending, Session};
 pub use status::{LinkState, LinkStatus, PeerStatus};
