@@ -143,6 +143,26 @@ fn a_toggled_cover_costs_a_bounded_number_of_changes_whatever_it_covers() {
 }
 
 #[test]
+fn of_two_that_cover_each_other_one_stays() {
+    let mut log = log(&["#"], 65_536);
+    log.set_covering(covering(110));
+    log.apply(&[added("#")]);
+    fleet(&mut log, 20);
+    log.apply(&[removed("#")]);
+    assert_eq!(log.lingering(), 1);
+    // Few enough are left for both to sweep in one tick.
+    let back = log.announced().filter(|route| !route.is_wildcard()).cloned();
+    let gone: Vec<_> = back.map(InterestChange::Removed).collect();
+    log.apply(&gone);
+    log.apply(&[added("+/#")]);
+    log.apply(&[added("#")]);
+    assert!(["#", "+/#"].iter().all(|wide| log.announced().any(|route| route.as_str() == *wide)));
+    let mut now = S;
+    pass(&mut log, &mut now, 100 * S);
+    assert_eq!((log.position().count, log.hidden()), (1, 11));
+}
+
+#[test]
 fn changed_topics_take_effect_at_once() {
     let mut writer = Writer::new(log(&["#"], 65_536));
     writer.set_covering(covering(11));
