@@ -35,6 +35,7 @@ impl Node {
         key[..8].copy_from_slice(&self.rng.next().to_be_bytes());
         key[8..].copy_from_slice(&self.rng.next().to_be_bytes());
         let mut log = RouteLog::new(incarnation, RouteKey(key), Vec::new(), self.config.route_ring);
+        log.set_sketch_from(self.config.sketch_from);
         log.set_covering(self.config.covering);
         log.set_imports(config.topics.clone(), &self.interest);
         let (state, reason) = first_state(&config);
@@ -232,6 +233,8 @@ impl Node {
         link.peers.push(peer);
         let budget = Arc::new(Budget::new(link.config.queue_bytes, link.config.overflow));
         let gate = Arc::new(Gate { budget: budget.clone(), live: AtomicBool::new(false), refused: AtomicU64::new(0) });
+        let mut replica = RouteReplica::new(link.config.max_routes);
+        replica.set_sketch_from(self.config.sketch_from);
         let record = Peer {
             link: id,
             node: node.clone(),
@@ -242,7 +245,7 @@ impl Node {
             abandoned: 0,
             outbox: Outbox::new(self.config.lanes, budget),
             inbox: Inbox::new(link.config.window as usize),
-            replica: RouteReplica::new(link.config.max_routes),
+            replica,
             resync_out: None,
             resync_in: None,
             routed: false,

@@ -5,6 +5,7 @@ use super::{
     frame::Digest,
     kind,
     read::Reader,
+    reconcile::{decode_cells, put_cells},
     routes::{decode_filters, put_filters},
     write::{FrameWriter, put_varint},
 };
@@ -28,8 +29,10 @@ const HELLO: &[&str] = &[
     "lanes",
     "received",
     "about",
+    "kept_from",
+    "cells",
 ];
-const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received"];
+const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received", "cells"];
 const CLOSE: &[&str] = &["code", "reason"];
 const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
@@ -59,12 +62,18 @@ pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     if let Some(about) = &hello.about {
         frame.field(17, |out| out.extend_from_slice(about.as_str().as_bytes()));
     }
+    if hello.kept_from != hello.routes.seq {
+        frame.field(18, |out| put_varint(out, hello.kept_from));
+    }
+    if !hello.cells.is_empty() {
+        frame.field(19, |out| put_cells(out, &hello.cells));
+    }
     frame.finish()
 }
 
 pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello, DecodeError> {
     let mut fields = Fields::new(reader, HELLO);
-    let hello = Hello {
+    let mut hello = Hello {
         min_version: number(fields.required(1)?, u16::MAX.into())? as u16,
         max_version: number(fields.required(2)?, u16::MAX.into())? as u16,
         cluster: name(fields.required(3)?, limits, ClusterName::new)?,
@@ -82,7 +91,11 @@ pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello,
         lanes: whole(fields.required(15)?, |field, reader| decode_lanes(field, reader, limits))?,
         received: whole(fields.required(16)?, |field, reader| decode_lanes(field, reader, limits))?,
         about: fields.optional(17)?.map(|field| name(field, limits, NodeName::new)).transpose()?,
+        kept_from: 0,
+        cells: Vec::new(),
     };
+    hello.kept_from = fields.optional(18)?.map_or(Ok(hello.routes.seq), |field| number(field, u64::MAX))?;
+    hello.cells = fields.optional(19)?.map_or(Ok(Vec::new()), |field| whole(field, decode_cells))?;
     fields.finish()?;
     Ok(hello)
 }
@@ -99,6 +112,9 @@ pub(super) fn encode_ready(ready: &Ready) -> bytes::Bytes {
         frame.field(5, |out| put_position(out, holds));
     }
     frame.field(6, |out| put_lanes(out, &ready.received));
+    if !ready.cells.is_empty() {
+        frame.field(7, |out| put_cells(out, &ready.cells));
+    }
     frame.finish()
 }
 
@@ -111,6 +127,7 @@ pub(super) fn decode_ready(reader: Reader<'_>, limits: &Limits) -> Result<Ready,
         knows: fields.optional(4)?.map(|field| whole(field, decode_incarnation)).transpose()?,
         holds: fields.optional(5)?.map(|field| whole(field, decode_position)).transpose()?,
         received: whole(fields.required(6)?, |field, reader| decode_lanes(field, reader, limits))?,
+        cells: fields.optional(7)?.map_or(Ok(Vec::new()), |field| whole(field, decode_cells))?,
     };
     fields.finish()?;
     Ok(ready)
