@@ -46,7 +46,6 @@ impl<V> RouteTable<V> {
     }
 
     /// All, in the order of the table, which the history of the table settles.
-    #[expect(clippy::disallowed_methods, reason = "ids are keyed with what the node drew: a run is repeated with them")]
     pub(super) fn iter(&self) -> impl Iterator<Item = &(TopicFilter, V)> {
         self.entries.iter()
     }
@@ -57,7 +56,6 @@ impl<V> RouteTable<V> {
     }
 
     /// Changes each value.
-    #[expect(clippy::disallowed_methods, reason = "each is changed alike")]
     pub(super) fn update(&mut self, mut change: impl FnMut(&mut V)) {
         self.entries.iter_mut().for_each(|(_, value)| change(value));
     }
