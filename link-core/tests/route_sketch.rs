@@ -139,8 +139,8 @@ impl Pair {
     fn cut(&mut self) {
         let Some(up) = self.up.take() else { return };
         self.under_way = Default::default();
-        for side in 0..2 {
-            self.input(side, Input::Lost { connection: up[side], reason: "cut".to_owned() });
+        for (side, connection) in up.into_iter().enumerate() {
+            self.input(side, Input::Lost { connection, reason: "cut".to_owned() });
         }
     }
 
