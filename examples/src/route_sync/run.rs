@@ -109,3 +109,29 @@ fn measure(pair: &mut Pair, n: usize, way: Way, d: usize) -> Result<Sync, Failur
         bytes_per_route: None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::check, *};
+
+    #[test]
+    fn bytes_follow_the_changes() {
+        let mut rows = syncs(2_000, &[0, 1, 30], || 0).unwrap();
+        rows.extend(syncs(8_000, &[0, 1, 30], || 0).unwrap());
+        rows.retain(|row| row.way != Way::First);
+        check(&rows).unwrap();
+        // A tail that costs something for each route is seen.
+        for row in &mut rows {
+            row.bytes += row.n as u64 / 50;
+        }
+        let wrong = check(&rows).unwrap_err().to_string();
+        assert!(wrong.contains("d = 0: 40 bytes at n = 2000, 160 at n = 8000"), "{wrong}");
+    }
+
+    #[test]
+    fn the_same_fleet_moves_the_same_bytes() {
+        let bytes =
+            || -> Vec<_> { syncs(1_000, &[7], || 0).unwrap().iter().map(|row| (row.bytes, row.frames)).collect() };
+        assert_eq!(bytes(), bytes());
+    }
+}
