@@ -3,6 +3,8 @@
 pub mod bench;
 pub mod client;
 pub mod mqtt5_host;
+pub mod plot;
 pub mod proxy;
+pub mod route_sync;
 pub mod two_regions;
 pub mod wan;

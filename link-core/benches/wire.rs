@@ -1,4 +1,4 @@
-//! Cost of the hot path: batches of 200 messages of 256 bytes, and the bodies of the messages.
+//! Cost of the hot path: batches of 200 messages of 256 bytes, and the bodies of the messages; and of a whole route set.
 #![allow(missing_docs, reason = "criterion_group makes an undocumented function")]
 #![allow(clippy::unwrap_used, reason = "a bench has no one to report to")]
 
@@ -8,8 +8,11 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use link_core::{
     message::{Message, Properties, QoS},
-    topic::Topic,
-    wire::{BatchReader, BatchWriter, Limits, decode, decode_message, encode_message},
+    topic::{Topic, TopicFilter},
+    wire::{
+        BatchReader, BatchWriter, Frame, Limits, RoutePosition, RouteSnapshot, decode, decode_message, encode,
+        encode_message,
+    },
 };
 
 const MESSAGES: u64 = 200;
@@ -89,5 +92,36 @@ fn messages(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, batches, messages);
+/// 100,000 filters of 31 bytes in parts of 2,000, as they go over a link.
+fn routes(c: &mut Criterion) {
+    let mut random = 1_u64;
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random >> 24
+    };
+    let mut filters: Vec<TopicFilter> = (0..100_000)
+        .map(|_| {
+            let (site, device) = (next() % 20_000, next());
+            TopicFilter::new(format!("t{:04}/s{site}/dev/{device:010x}/temp", site % 1_000)).unwrap()
+        })
+        .collect();
+    filters.sort();
+    let parts: Vec<Frame> = filters
+        .chunks(2_000)
+        .map(|part| RouteSnapshot { to: RoutePosition::default(), part: 0, last: false, filters: part.to_vec() })
+        .map(Frame::RouteSnapshot)
+        .collect();
+    let frames: Vec<Bytes> = parts.iter().map(encode).collect();
+    let limits = Limits::default();
+    let mut group = c.benchmark_group("100,000 routes");
+    group.sample_size(20).throughput(Throughput::Elements(100_000));
+    group
+        .bench_function("encode", |b| b.iter(|| parts.iter().map(|part| encode(black_box(part)).len()).sum::<usize>()));
+    group.bench_function("decode", |b| {
+        b.iter(|| frames.iter().for_each(|frame| drop(black_box(decode(frame.clone(), &limits).unwrap()))))
+    });
+    group.finish();
+}
+
+criterion_group!(benches, batches, messages, routes);
 criterion_main!(benches);

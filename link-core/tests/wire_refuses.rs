@@ -7,8 +7,8 @@ use link_core::{
     message::QoS,
     topic::TopicFilter,
     wire::{
-        Ack, Batch, BatchReader, Close, CloseCode, DecodeError, Entry, Frame, Limits, MAX_REASON, Problem,
-        RoutePosition, RouteSnapshot, decode, decode_message, encode, kind,
+        Ack, Batch, BatchReader, Close, CloseCode, DecodeError, Entry, Frame, Limits, MAX_PACKED, MAX_REASON, Problem,
+        RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode, decode_message, encode, kind,
     },
 };
 
@@ -179,6 +179,224 @@ fn front_coding_can_not_blow_up() {
     let error = refused(raw(kind::ROUTE_SNAPSHOT, 1, &body));
     assert_eq!(error.field, "filters");
     assert_eq!(error.problem, Problem::TooLong { length: 257 * 65_535, limit: 16 << 20 });
+}
+
+/// A snapshot with these lists, plain and packed.
+fn snapshot(plain: Option<&[u8]>, packed: Option<(u64, &[u8])>) -> Bytes {
+    let mut body = [field(1, &POSITION), field(2, &[0]), field(3, &[0])].concat();
+    if let Some(list) = plain {
+        body.push(4);
+        number(&mut body, list.len() as u64);
+        body.extend(list);
+    }
+    if let Some((declared, frame)) = packed {
+        let mut length = vec![];
+        number(&mut length, declared);
+        body.push(5);
+        number(&mut body, (length.len() + frame.len()) as u64);
+        body.extend(length);
+        body.extend(frame);
+    }
+    raw(kind::ROUTE_SNAPSHOT, 1, &body)
+}
+
+fn number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 128 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// 1,000 filters as a plain list.
+fn list() -> Vec<u8> {
+    let mut list = vec![0xe8, 0x07];
+    for n in 0..1000 {
+        list.extend([0, 6, b'a', b'/']);
+        list.extend(format!("{n:04}").bytes());
+    }
+    list
+}
+
+fn zstd(list: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(list, 3).unwrap()
+}
+
+#[test]
+fn one_of_the_two_forms_of_a_list_is_there() {
+    let list = list();
+    let frame = zstd(&list);
+    let length = list.len() as u64;
+    let plain = decode(snapshot(Some(&list), None), &Limits::default()).unwrap();
+    assert_eq!(decode(snapshot(None, Some((length, &frame))), &Limits::default()), Ok(plain.clone()));
+    // What is short or does not shrink may be packed as well.
+    let short = zstd(&[1, 0, 1, b'a']);
+    assert!(decode(snapshot(None, Some((4, &short))), &Limits::default()).is_ok());
+    let Frame::RouteSnapshot(plain) = plain else { panic!("a snapshot") };
+    assert_eq!(plain.filters.len(), 1000);
+    assert!(encode(&Frame::RouteSnapshot(plain)).len() < 2500);
+
+    assert_eq!(
+        refused(snapshot(Some(&[0]), Some((length, &frame)))),
+        error("ROUTE_SNAPSHOT", "packed_filters", 47, Problem::Both { tag: 4 })
+    );
+    assert_eq!(refused(snapshot(None, None)), error("ROUTE_SNAPSHOT", "filters", 41, Problem::Missing { tag: 4 }));
+    let later = raw(kind::ROUTE_SNAPSHOT, 1, &[&snapshot(None, None)[6..], &field(6, b"later")].concat());
+    assert!(matches!(refused(later).problem, Problem::Missing { tag: 4 }));
+    let delta = [field(1, &[0]), field(2, &POSITION)].concat();
+    assert_eq!(
+        refused(raw(kind::ROUTE_DELTA, 1, &delta)),
+        error("ROUTE_DELTA", "ops", 38, Problem::Missing { tag: 3 })
+    );
+}
+
+#[test]
+fn only_what_is_long_enough_and_shrinks_is_packed() {
+    let packs = |filters: Vec<String>| {
+        let filters = filters.into_iter().map(|text| TopicFilter::new(text).unwrap()).collect();
+        let bytes = encode(&Frame::RouteSnapshot(RouteSnapshot { to: POSITION_ZERO, part: 0, last: false, filters }));
+        // The tag of the list, behind the three fields before it.
+        bytes[6 + 29 + 3 + 3] == 5
+    };
+    assert!(!packs(vec!["a".repeat(249)]), "255 bytes");
+    assert!(packs(vec!["a".repeat(300)]));
+    // Noise does not shrink, as long as it is short.
+    let mut random = 1_u64;
+    let mut noise = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (random >> 33) as u8 % 75)
+    };
+    assert!(!packs(vec![(0..260).map(|_| noise()).collect()]));
+    // A list that no receiver unfolds goes plain.
+    assert!(packs(vec!["a".repeat(65_000); 60]));
+    let long = (0..65).map(|n| char::from(b'0' + n).to_string().replace(['+', '#'], "x") + &"a".repeat(65_000));
+    assert!(long.clone().count() * 65_000 > MAX_PACKED && !packs(long.collect()));
+}
+
+const POSITION_ZERO: RoutePosition = RoutePosition {
+    incarnation: link_core::wire::Incarnation { counter: 0, nonce: 0 },
+    seq: 0,
+    digest: link_core::wire::Digest(0),
+    count: 0,
+};
+
+#[test]
+fn a_decompression_bomb_is_refused_before_it_unfolds() {
+    let limit = MAX_PACKED as u64;
+    let large = 128 << 20;
+    let bomb = zstd(&vec![0; large as usize]);
+    assert!(bomb.len() < 16 << 10);
+    let problem = |declared: u64, frame: &[u8]| {
+        let bytes = snapshot(None, Some((declared, frame)));
+        let mut problem = None;
+        let allocated = allocation_counter::measure(|| problem = decode(bytes, &Limits::default()).err());
+        assert!(allocated.bytes_max <= limit + 1024, "{} bytes", allocated.bytes_max);
+        let error = problem.unwrap();
+        assert_eq!((error.frame, error.field), ("ROUTE_SNAPSHOT", "packed_filters"));
+        (error.close_code(), error.problem)
+    };
+    let too_long = |length| (CloseCode::TooLarge, Problem::TooLong { length, limit });
+    assert_eq!(problem(large, &bomb), too_long(large));
+    assert_eq!(problem(u64::MAX, &bomb), too_long(u64::MAX));
+    assert_eq!(problem(limit + 1, &bomb), too_long(limit + 1));
+    let length = |declared, actual| (CloseCode::Malformed, Problem::PackedLength { declared, actual });
+    assert_eq!(problem(limit, &bomb), length(limit, large));
+    // A header that agrees with what is declared, over blocks that unfold to more: 128 KiB each, of one zero.
+    let mut liar = [&zstd::zstd_safe::MAGICNUMBER.to_le_bytes()[..], &[0xa0], &1000_u32.to_le_bytes()].concat();
+    for last in [0, 0, 0, 1] {
+        liar.extend(&((1_u32 << 20) | (1 << 1) | last).to_le_bytes()[..3]);
+        liar.push(0);
+    }
+    let damaged = (CloseCode::Malformed, Problem::Packed { what: "its blocks are damaged" });
+    assert_eq!(problem(1000, &liar), damaged);
+    liar[5..9].copy_from_slice(&(4_u32 << 17).to_le_bytes());
+    let (code, inside) = problem(4 << 17, &liar);
+    assert_eq!((code, inside), (CloseCode::Malformed, Problem::Trailing { left: (4 << 17) - 1 }), "it is what it says");
+    liar[5..9].copy_from_slice(&((4_u32 << 17) + 1).to_le_bytes());
+    assert_eq!(problem((4 << 17) + 1, &liar), damaged, "one byte is missing");
+    // Front coding within it has its own limit.
+    let mut fold = vec![0xe8, 0x07, 0, 0xff, 0xff, 0x03];
+    fold.extend(vec![b'a'; 65_535]);
+    (1..1000).for_each(|_| fold.extend([0xff, 0xff, 0x03, 0]));
+    let error = refused(snapshot(None, Some((fold.len() as u64, &zstd(&fold)))));
+    assert_eq!(error.problem, Problem::TooLong { length: 257 * 65_535, limit: 16 << 20 });
+}
+
+#[test]
+fn a_packed_list_is_one_exact_zstd_frame() {
+    let list = list();
+    let frame = zstd(&list);
+    let length = list.len() as u64;
+    let problem = |declared, frame: &[u8]| {
+        let error = refused(snapshot(None, Some((declared, frame))));
+        assert_eq!(
+            (error.frame, error.field, error.close_code()),
+            ("ROUTE_SNAPSHOT", "packed_filters", CloseCode::Malformed)
+        );
+        error.problem
+    };
+    let packed = |what| Problem::Packed { what };
+    for declared in [0, 1, length - 1, length + 1, MAX_PACKED as u64] {
+        assert_eq!(problem(declared, &frame), Problem::PackedLength { declared, actual: length });
+    }
+    for cut in 0..frame.len() {
+        let cut = problem(length, &frame[..cut]);
+        assert!(matches!(cut, Problem::Packed { .. }), "{cut:?}");
+    }
+    let with = |end: &[u8]| problem(length, &[&frame[..], end].concat());
+    assert_eq!(with(&[0]), Problem::Trailing { left: 1 });
+    assert_eq!(with(&frame), Problem::Trailing { left: frame.len() });
+    // A skippable frame behind it, and one before it.
+    let skip = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    assert_eq!(with(&skip), Problem::Trailing { left: 11 });
+    assert_eq!(problem(length, &[&skip, &frame[..]].concat()), packed("it is no zstd frame"));
+    assert_eq!(problem(length, &list), packed("it is no zstd frame"));
+    assert_eq!(problem(0, &[]), packed("it is no zstd frame"));
+    assert_eq!(refused(snapshot(None, Some((1 << 63, &[])))).close_code(), CloseCode::TooLarge);
+
+    let descriptor = |byte: u8, rest: &[u8]| problem(length, &[&frame[..4], &[byte], rest].concat());
+    assert_eq!(descriptor(0x28, &[0]), packed("a reserved bit is set"));
+    assert_eq!(descriptor(0x21, &[0]), packed("it needs a dictionary"));
+    assert_eq!(descriptor(0x00, &[0]), packed("it does not say its length"));
+    assert_eq!(descriptor(0x40, &[0x69, 0, 0]), packed("its window is too large"), "9 MiB");
+    assert_eq!(descriptor(0x40, &[0xff, 0, 0]), packed("its window is too large"), "as large as can be said");
+    assert_eq!(descriptor(0x40, &[0x68, 0, 0]), Problem::PackedLength { declared: length, actual: 256 }, "8 MiB");
+    assert_eq!(descriptor(0xe0, &[0xff; 8]), Problem::PackedLength { declared: length, actual: u64::MAX });
+    assert_eq!(descriptor(0xe0, &[0xff; 7]), packed("its header is cut"));
+
+    // Whatever byte is wrong, it is refused or is another list; never more than was declared.
+    for at in 0..frame.len() {
+        for bit in 0..8 {
+            let mut wrong = frame.clone();
+            wrong[at] ^= 1 << bit;
+            if let Ok(Frame::RouteSnapshot(part)) = decode(snapshot(None, Some((length, &wrong))), &Limits::default()) {
+                assert!(part.filters.iter().map(|filter| filter.as_str().len()).sum::<usize>() <= 65_535 * 1000);
+            }
+        }
+    }
+
+    // What is wrong inside is said by its place in the list.
+    let inside = [1, 1, 0];
+    assert_eq!(
+        refused(snapshot(None, Some((3, &zstd(&inside))))),
+        error("ROUTE_SNAPSHOT", "packed_filters", 1, Problem::Shared { shared: 1, previous: 0 })
+    );
+    let longer = [1, 0, 1, b'a', 9];
+    assert_eq!(
+        refused(snapshot(None, Some((5, &zstd(&longer))))),
+        error("ROUTE_SNAPSHOT", "packed_filters", 4, Problem::Trailing { left: 1 })
+    );
+    let delta = RouteDelta {
+        from: 0,
+        to: POSITION_ZERO,
+        ops: (0..100).map(|n| RouteOp::Add(TopicFilter::new(format!("a/{n}")).unwrap())).collect(),
+    };
+    let mut bytes = encode(&Frame::RouteDelta(delta)).to_vec();
+    assert_eq!(bytes[6 + 3 + 29], 4, "it is packed");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 0xff;
+    let error = refused(bytes.into());
+    assert_eq!((error.frame, error.field), ("ROUTE_DELTA", "packed_ops"));
 }
 
 #[test]

@@ -129,12 +129,9 @@ fn frame() -> impl Strategy<Value = Frame> {
                 Frame::RouteDifference(RouteDifference { to, part, last, adds, removes })
             }
         ),
-        (any::<u64>(), position(), vec(op(), 0..20)).prop_map(|(from, to, ops)| Frame::RouteDelta(RouteDelta {
-            from,
-            to,
-            ops
-        })),
-        (position(), any::<(u32, bool, bool)>(), vec(filter(), 0..40)).prop_map(
+        (any::<u64>(), position(), prop_oneof![vec(op(), 0..20), vec(op(), 50..100)])
+            .prop_map(|(from, to, ops)| Frame::RouteDelta(RouteDelta { from, to, ops })),
+        (position(), any::<(u32, bool, bool)>(), prop_oneof![vec(filter(), 0..40), vec(filter(), 60..100)]).prop_map(
             |(to, (part, last, sorted), mut filters)| {
                 if sorted {
                     filters.sort();

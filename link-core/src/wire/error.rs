@@ -17,7 +17,8 @@ pub struct DecodeError {
     pub frame: &'static str,
     /// The field.
     pub field: &'static str,
-    /// Byte offset, from the start of the frame or of the message body, of what is wrong.
+    /// Byte offset, from the start of the frame or of the message body, of what is wrong; of what is wrong *in* a packed
+    /// list, from the start of the list.
     pub at: usize,
     /// What is wrong there.
     pub problem: Problem,
@@ -112,6 +113,26 @@ pub enum Problem {
         tag: u64,
         /// The tag before.
         after: u64,
+    },
+    /// A list is there both plain and packed.
+    #[error("the list is there a second time, plain (tag {tag})")]
+    Both {
+        /// Tag of the plain one.
+        tag: u64,
+    },
+    /// A packed list is not one zstd frame as the protocol asks for.
+    #[error("the packed list can't be read: {what}")]
+    Packed {
+        /// What it is instead.
+        what: &'static str,
+    },
+    /// A packed list does not unfold to the length that is declared.
+    #[error("the packed list is declared with {declared} bytes, it has {actual}")]
+    PackedLength {
+        /// What the field says.
+        declared: u64,
+        /// What is there, as far as it is known.
+        actual: u64,
     },
     /// A lane is listed twice.
     #[error("the lane {lane} is listed twice")]

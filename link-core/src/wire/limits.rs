@@ -1,6 +1,9 @@
 /// Most bytes of one text of a message or of one filter (MQTT 5, section 1.5.4).
 pub const MAX_TEXT: usize = 65_535;
 
+/// Most bytes that a packed list of filters unfolds to.
+pub const MAX_PACKED: usize = 4 << 20;
+
 /// Most bytes of the reason of a [`Close`](super::Close) frame.
 pub const MAX_REASON: usize = 1024;
 
@@ -11,7 +14,7 @@ pub const MAX_REASON: usize = 1024;
 /// between ends that you configure both.
 ///
 /// What one frame can cost: `max_frame` for itself, and for a frame of routes `max_filter_bytes` and about 100 bytes
-/// for each of `max_filters`; 40 bytes for each of `max_entries`. With the defaults under 40 MiB.
+/// for each of `max_filters`, and `max_packed` while it is decoded; 40 bytes for each of `max_entries`. With the defaults under 45 MiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of a whole frame, header included. Choose it above the largest message that the host's broker takes
@@ -22,6 +25,8 @@ pub struct Limits {
     /// Most bytes of all filters of one frame together, after front coding is undone. Without it, a frame of 100 KiB
     /// could ask for 2 GiB. 16 MiB.
     pub max_filter_bytes: usize,
+    /// Most bytes that a packed list of filters unfolds to, front coding not yet undone. [`MAX_PACKED`].
+    pub max_packed: usize,
     /// Most entries of one batch. 65,536.
     pub max_entries: usize,
     /// Most lanes of one HELLO or READY. 256, which is all there are.
@@ -43,6 +48,7 @@ impl Default for Limits {
             max_frame: 16 << 20,
             max_filters: 65_536,
             max_filter_bytes: 16 << 20,
+            max_packed: MAX_PACKED,
             max_entries: 65_536,
             max_lanes: 256,
             max_name: 128,

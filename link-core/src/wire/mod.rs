@@ -34,6 +34,7 @@ mod fields;
 mod frame;
 mod limits;
 mod message;
+mod packed;
 mod read;
 mod reconcile;
 mod routes;
@@ -46,7 +47,7 @@ pub use close::{CloseCode, Retry};
 pub use datagram::encode_datagram;
 pub use error::{DecodeError, Problem};
 pub use frame::*;
-pub use limits::{Limits, MAX_REASON, MAX_TEXT};
+pub use limits::{Limits, MAX_PACKED, MAX_REASON, MAX_TEXT};
 pub use message::{decode_message, encode_message, message_len};
 
 use read::Reader;

@@ -141,6 +141,11 @@ impl<'a> Reader<'a> {
         Ok(Reader { bytes: self.bytes, at: start, end: self.at, frame: self.frame })
     }
 
+    /// A reader of all of `bytes`, which this part of the frame unfolds to.
+    pub(super) fn over<'b>(&self, bytes: &'b Bytes) -> Reader<'b> {
+        Reader::new(bytes, 0, self.frame)
+    }
+
     /// The next `length` bytes as text, sharing the frame's memory.
     #[inline]
     pub(super) fn text(&mut self, field: &'static str, length: usize) -> Result<ByteString, DecodeError> {

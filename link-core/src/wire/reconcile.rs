@@ -7,6 +7,7 @@ use super::{
     control::{decode_position, number, put_position, whole},
     fields::Fields,
     kind,
+    packed::{decode_list, put_list},
     read::Reader,
     routes::{decode_filters, put_filters},
     write::{FrameWriter, put_varint},
@@ -15,7 +16,7 @@ use crate::routes::{Cell, Estimator, MAX_CELLS, RouteId};
 
 const NEED: &[&str] = &["first", "count", "estimator"];
 const CELLS: &[&str] = &["first", "cells", "estimator"];
-const DIFFERENCE: &[&str] = &["to", "part", "last", "adds", "removes"];
+const DIFFERENCE: &[&str] = &["to", "part", "last", "adds", "packed_adds", "removes"];
 
 /// Bytes of an id.
 const ID: usize = 8;
@@ -67,8 +68,10 @@ pub(super) fn encode_difference(difference: &RouteDifference) -> Bytes {
     frame.field(1, |out| put_position(out, &difference.to));
     frame.field(2, |out| put_varint(out, difference.part.into()));
     frame.field(3, |out| out.push(difference.last.into()));
-    frame.field(4, |out| put_filters(out, &difference.adds));
-    frame.field(5, |out| difference.removes.iter().for_each(|id| out.extend_from_slice(&id.0.to_be_bytes())));
+    let mut adds = Vec::with_capacity(16 * difference.adds.len());
+    put_filters(&mut adds, &difference.adds);
+    put_list(&mut frame, 4, &adds);
+    frame.field(6, |out| difference.removes.iter().for_each(|id| out.extend_from_slice(&id.0.to_be_bytes())));
     frame.finish()
 }
 
@@ -78,8 +81,8 @@ pub(super) fn decode_difference(reader: Reader<'_>, limits: &Limits) -> Result<R
         to: whole(fields.required(1)?, decode_position)?,
         part: number(fields.required(2)?, u32::MAX.into())? as u32,
         last: number(fields.required(3)?, 1)? == 1,
-        adds: whole(fields.required(4)?, |field, reader| decode_filters(field, reader, limits))?,
-        removes: whole(fields.required(5)?, |field, reader| decode_ids(field, reader, limits))?,
+        adds: decode_list(&mut fields, 4, limits, |field, reader| decode_filters(field, reader, limits))?,
+        removes: whole(fields.required(6)?, |field, reader| decode_ids(field, reader, limits))?,
     };
     fields.finish()?;
     Ok(difference)

@@ -5,6 +5,7 @@ use super::{
     control::{decode_position, number, put_position, whole},
     fields::Fields,
     kind,
+    packed::{decode_list, put_list},
     read::Reader,
     reconcile::{decode_cells, put_cells},
     write::{FrameWriter, put_varint},
@@ -12,8 +13,8 @@ use super::{
 use crate::topic::TopicFilter;
 
 const RESUME: &[&str] = &["holds", "cells"];
-const DELTA: &[&str] = &["from", "to", "ops"];
-const SNAPSHOT: &[&str] = &["to", "part", "last", "filters"];
+const DELTA: &[&str] = &["from", "to", "ops", "packed_ops"];
+const SNAPSHOT: &[&str] = &["to", "part", "last", "filters", "packed_filters"];
 const ROUTE_ACK: &[&str] = &["position"];
 
 pub(super) fn encode_resume(resume: &RouteResume) -> Bytes {
@@ -38,21 +39,21 @@ pub(super) fn decode_resume(reader: Reader<'_>) -> Result<RouteResume, DecodeErr
 }
 
 pub(super) fn encode_delta(delta: &RouteDelta) -> Bytes {
-    let mut frame = FrameWriter::new(kind::ROUTE_DELTA, MANDATORY, 96 + 16 * delta.ops.len());
+    let mut list = Vec::with_capacity(8 + 16 * delta.ops.len());
+    put_varint(&mut list, delta.ops.len() as u64);
+    let mut front = FrontCoder::default();
+    for op in &delta.ops {
+        let (code, filter) = match op {
+            RouteOp::Add(filter) => (0, filter),
+            RouteOp::Remove(filter) => (1, filter),
+        };
+        list.push(code);
+        front.put(&mut list, filter);
+    }
+    let mut frame = FrameWriter::new(kind::ROUTE_DELTA, MANDATORY, 96 + list.len());
     frame.field(1, |out| put_varint(out, delta.from));
     frame.field(2, |out| put_position(out, &delta.to));
-    frame.field(3, |out| {
-        put_varint(out, delta.ops.len() as u64);
-        let mut front = FrontCoder::default();
-        for op in &delta.ops {
-            let (code, filter) = match op {
-                RouteOp::Add(filter) => (0, filter),
-                RouteOp::Remove(filter) => (1, filter),
-            };
-            out.push(code);
-            front.put(out, filter);
-        }
-    });
+    put_list(&mut frame, 3, &list);
     frame.finish()
 }
 
@@ -61,7 +62,7 @@ pub(super) fn decode_delta(reader: Reader<'_>, limits: &Limits) -> Result<RouteD
     let delta = RouteDelta {
         from: number(fields.required(1)?, u64::MAX)?,
         to: whole(fields.required(2)?, decode_position)?,
-        ops: whole(fields.required(3)?, |field, reader| decode_ops(field, reader, limits))?,
+        ops: decode_list(&mut fields, 3, limits, |field, reader| decode_ops(field, reader, limits))?,
     };
     fields.finish()?;
     Ok(delta)
@@ -84,11 +85,13 @@ fn decode_ops(field: &'static str, reader: &mut Reader<'_>, limits: &Limits) -> 
 }
 
 pub(super) fn encode_snapshot(snapshot: &RouteSnapshot) -> Bytes {
-    let mut frame = FrameWriter::new(kind::ROUTE_SNAPSHOT, MANDATORY, 96 + 16 * snapshot.filters.len());
+    let mut list = Vec::with_capacity(8 + 16 * snapshot.filters.len());
+    put_filters(&mut list, &snapshot.filters);
+    let mut frame = FrameWriter::new(kind::ROUTE_SNAPSHOT, MANDATORY, 96 + list.len());
     frame.field(1, |out| put_position(out, &snapshot.to));
     frame.field(2, |out| put_varint(out, snapshot.part.into()));
     frame.field(3, |out| out.push(snapshot.last.into()));
-    frame.field(4, |out| put_filters(out, &snapshot.filters));
+    put_list(&mut frame, 4, &list);
     frame.finish()
 }
 
@@ -98,7 +101,7 @@ pub(super) fn decode_snapshot(reader: Reader<'_>, limits: &Limits) -> Result<Rou
         to: whole(fields.required(1)?, decode_position)?,
         part: number(fields.required(2)?, u32::MAX.into())? as u32,
         last: number(fields.required(3)?, 1)? == 1,
-        filters: whole(fields.required(4)?, |field, reader| decode_filters(field, reader, limits))?,
+        filters: decode_list(&mut fields, 4, limits, |field, reader| decode_filters(field, reader, limits))?,
     };
     fields.finish()?;
     Ok(snapshot)
