@@ -45,15 +45,13 @@ impl Fleet {
     pub fn change(&mut self, d: usize) -> Result<Vec<InterestChange>, Failure> {
         let goes = d / 2;
         let mut changes = Vec::with_capacity(d);
-        if let Some(step) = self.filters.len().checked_div(goes) {
-            // Every so manieth, from a random one on.
-            let from = self.next() as usize % step.max(1);
-            let gone: Vec<TopicFilter> =
-                self.filters.iter().skip(from).step_by(step.max(1)).take(goes).cloned().collect();
-            for filter in gone {
-                self.filters.remove(&filter);
-                changes.push(InterestChange::Removed(filter));
-            }
+        // Every so manieth of them goes, from a random one on.
+        let step = (self.filters.len() / goes.max(1)).max(1);
+        let from = self.next() as usize % step;
+        let gone: Vec<TopicFilter> = self.filters.iter().skip(from).step_by(step).take(goes).cloned().collect();
+        for filter in gone {
+            self.filters.remove(&filter);
+            changes.push(InterestChange::Removed(filter));
         }
         while changes.len() < d {
             changes.push(InterestChange::Added(self.grow()?));
