@@ -160,7 +160,7 @@ impl Reconciling {
             Some(estimate) if self.is_far(estimate) => return Comparison::Snapshot,
             // 1.36 cells a difference, and some of what an estimate may be wrong.
             Some(estimate) if self.rounds < 3 => {
-                usize::try_from(estimate.saturating_mul(145) / 100).unwrap_or(MAX_CELLS).max(have + have / 4)
+                usize::try_from(estimate.saturating_mul(153) / 100).unwrap_or(MAX_CELLS).max(have + have / 4)
             }
             Some(_) => have + have / 6,
         };
