@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     message::{Message, Properties, QoS},
     topic::{Topic, TopicFilter},
     wire::{
@@ -65,6 +65,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         incarnation: Incarnation { counter: 1, nonce: 0x0102_0304_0506_0708 },
         knows: None,
         capabilities: 0,
+        scope: Scope::Node,
         max_frame: 16 << 20,
         window: 8 << 20,
         imports: vec![],
@@ -81,6 +82,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         about: Some(NodeName::new("eu-1").unwrap()),
         knows: Some(Incarnation { counter: 9, nonce: 0xffff_ffff_ffff_ffff }),
         capabilities: 1 << 40,
+        scope: Scope::Cluster,
         imports: vec![filter("from/+/eu"), filter("from/eu/#")],
         route_key: *b"0123456789abcdef",
         routes: position(300, 1 << 32, 0xfeed, 2),
@@ -284,7 +286,15 @@ fn a_vector_cut_inside_is_refused_or_another_frame() {
             cut[2..6].copy_from_slice(&(length as u32 - 6).to_be_bytes());
             if let Ok(other) = decode(cut.into(), &Limits::default()) {
                 let whole_fields =
-                    matches!(&other, Frame::RouteResume(None) | Frame::Ack(_) | Frame::Hello(_) | Frame::Batch(_));
+                    matches!(
+                        &other,
+                        Frame::RouteResume(None)
+                            | Frame::Ack(_)
+                            | Frame::Hello(_)
+                            | Frame::Batch(_)
+                            | Frame::Heartbeat(_)
+                            | Frame::DatagramAck(_)
+                    );
                 assert!(whole_fields && other != frame, "{name} cut to {length} bytes gave {other:?}");
             }
         }

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     message::{Message, Properties, QoS},
     topic::{Topic, TopicFilter},
     wire::{
@@ -64,6 +64,7 @@ prop_compose! {
         holds in option::of(position()),
         lanes in lanes(),
         received in lanes(),
+        scope in select(vec![Scope::Node, Scope::Cluster]),
     ) -> Hello {
         Hello {
             about: about.map(|node| NodeName::new(&node).unwrap()),
@@ -71,7 +72,7 @@ prop_compose! {
             node: NodeName::new(&node).unwrap(),
             expects: ClusterName::new(&expects).unwrap(),
             min_version, max_version, incarnation, knows, capabilities, max_frame, window, imports, route_key, routes,
-            holds, lanes, received,
+            holds, lanes, received, scope,
         }
     }
 }

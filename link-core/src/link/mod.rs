@@ -9,6 +9,7 @@ mod error;
 mod name;
 mod peer;
 mod record;
+mod scope;
 mod session;
 mod status;
 
@@ -16,7 +17,8 @@ pub(crate) use backoff::Backoff;
 pub use config::{ConfigError, LinkConfig, Secret, TlsSettings};
 pub use error::LinkError;
 pub use name::{ClusterName, NameError, NodeName};
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Part, Peer};
 pub(crate) use record::{Link, LinkId};
+pub use scope::Scope;
 pub(crate) use session::{Phase, Role, RouteSending, Session};
 pub use status::{LinkState, LinkStatus, PeerStatus};

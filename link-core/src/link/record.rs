@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     link::{Backoff, ClusterName, LinkConfig, LinkState, NodeName},
-    node::{ConnectionId, DialId, PeerId},
+    node::{ConnectionId, DialId, LaneHolders, PeerId},
     routes::RouteLog,
     topic::TopicFilter,
     wire::{Incarnation, RoutePosition},
@@ -25,6 +25,8 @@ pub(crate) struct Link {
     /// What this cluster wants of the peer: local interest ∩ the link's topics.
     pub(crate) log: RouteLog,
     pub(crate) peers: Vec<PeerId>,
+    /// Which of them the lanes go to, of those of which any one is enough.
+    pub(crate) holders: Arc<LaneHolders>,
     pub(crate) dialling: Option<DialId>,
     /// The connection that this side dialled.
     pub(crate) dialled: Option<ConnectionId>,

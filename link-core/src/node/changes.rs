@@ -2,17 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use super::{Gate, Node, Output, PeerId, Timer};
+use super::{Gate, LaneHolders, Node, Output, PeerId, Timer};
 use crate::{
     delivery::{Budget, Inbox, Outbox},
-    link::{ClusterName, Link, LinkConfig, LinkError, LinkId, LinkState, NodeName, Peer},
+    link::{ClusterName, Link, LinkConfig, LinkError, LinkId, LinkState, NodeName, Part, Peer},
     routes::{RouteKey, RouteLog, RouteReplica},
     wire::{CloseCode, Incarnation},
 };
@@ -46,6 +43,7 @@ impl Node {
             incarnation,
             log,
             peers: Vec::new(),
+            holders: Arc::new(LaneHolders::new(self.config.lanes)),
             dialling: None,
             dialled_at: 0,
             returning_dial: None,
@@ -223,7 +221,7 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else { return peer };
         link.peers.push(peer);
         let budget = Arc::new(Budget::new(link.config.queue_bytes, link.config.overflow));
-        let gate = Arc::new(Gate { budget: budget.clone(), live: AtomicBool::new(false), refused: AtomicU64::new(0) });
+        let gate = Arc::new(Gate::new(budget.clone(), id, link.holders.clone()));
         let record = Peer {
             link: id,
             node: node.clone(),
@@ -236,6 +234,7 @@ impl Node {
             inbox: Inbox::new(link.config.window as usize),
             replica: RouteReplica::new(link.config.max_routes),
             routed: false,
+            part: Part::Own,
             gate: gate.clone(),
             session: None,
             state: LinkState::Down,
@@ -256,6 +255,7 @@ impl Node {
                 tracing::warn!(node = %record.node, "away for too long: its routes and its queue are dropped");
                 self.changed(record.link);
             }
+            self.bequeath(peer);
             self.remove_peer(peer);
         }
     }
@@ -264,13 +264,18 @@ impl Node {
         self.unroute_peer(id);
         self.timers.clear(Timer::Retention(id));
         self.timers.clear(Timer::Sweep(id));
+        self.timers.clear(Timer::Replace(id));
         self.dirty.remove(&id);
         let Some(peer) = self.peers.remove(&id) else { return };
         self.change_gates(|gates| drop(gates.remove(&id)));
         self.outputs.push_back(Output::Forget { peer: id });
         if let Some(link) = self.links.get_mut(&peer.link) {
             link.peers.retain(|other| *other != id);
+            for lane in link.holders.lanes().filter(|lane| link.holders.at(*lane) == Some(id)) {
+                link.holders.set(lane, None);
+            }
         }
+        self.share_lanes(peer.link);
     }
 
     fn change_gates(&self, change: impl FnOnce(&mut super::publisher::Gates)) {

@@ -260,6 +260,7 @@ impl Node {
 
     fn bind(&mut self, connection: ConnectionId, id: PeerId, role: Role, carrier: Carrier, hello: &Hello) {
         self.connections.insert(connection, Owner::Peer(id));
+        self.set_scope(id, hello.scope);
         let now = self.now;
         if mutant::on(Mutant::ClearThenFill)
             && let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.incarnation != Some(hello.incarnation))
@@ -345,6 +346,7 @@ impl Node {
         self.route_peer(id);
         self.resume_routes(id, holds);
         self.check_synced(id);
+        self.check_part(id);
         self.dirty.insert(id);
     }
 
@@ -362,6 +364,7 @@ impl Node {
             incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
             capabilities: if carries && link.config.datagrams { DATAGRAMS } else { 0 },
+            scope: self.config.scope,
             max_frame: self.config.limits.max_frame,
             window: link.config.window,
             imports: link.config.topics.clone(),

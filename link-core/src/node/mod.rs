@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Row 1 is in `routing.rs`, row 2 in `messages.rs` (its first step in `publisher.rs`), row 3 in `liveness.rs`. How
-//! connections come to be is in `dialling.rs` and `handshake.rs`.
+//! connections come to be is in `dialling.rs` and `handshake.rs`, which node of a cluster gets a message in `scope.rs`.
 
 mod changes;
 mod dialling;
@@ -26,6 +26,7 @@ mod publisher;
 mod returning;
 mod rng;
 mod routing;
+mod scope;
 mod status;
 mod timers;
 
@@ -46,10 +47,13 @@ use self::{
     publisher::Gates,
     timers::Timers,
 };
-pub(crate) use self::{publisher::Gate, rng::Rng};
+pub(crate) use self::{
+    publisher::{Gate, LaneHolders},
+    rng::Rng,
+};
 use crate::{
     index::{self, FilterIndex},
-    link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase},
+    link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase, Scope},
     topic::TopicFilter,
     transport::Class,
     wire::{Close, CloseCode, Frame, Limits, encode},
@@ -62,6 +66,8 @@ pub struct NodeConfig {
     pub cluster: ClusterName,
     /// Its name in that cluster.
     pub node: NodeName,
+    /// For whom it takes messages. All nodes of a cluster have the same.
+    pub scope: Scope,
     /// How often it has been started before, if somebody keeps count on disk; else 0.
     pub starts: u64,
     /// Ordered message streams per peer, 1 to 255. More lanes let more publishers go on when one has to wait.
@@ -84,6 +90,7 @@ impl NodeConfig {
         Self {
             cluster,
             node,
+            scope: Scope::Node,
             starts: 0,
             lanes: 8,
             limits: Limits::default(),
@@ -151,6 +158,8 @@ enum Timer {
     Routes(PeerId),
     /// A peer has been away for too long.
     Retention(PeerId),
+    /// A peer has been away for long enough that another node of its cluster takes over.
+    Replace(PeerId),
     /// Expired messages are to be taken out of the queue.
     Sweep(PeerId),
 }
@@ -241,6 +250,7 @@ impl Node {
                 Timer::Silence(peer) => self.on_silence(peer),
                 Timer::Routes(peer) => drop(self.dirty.insert(peer)),
                 Timer::Retention(peer) => self.retire(peer),
+                Timer::Replace(peer) => self.replace(peer),
                 Timer::Sweep(peer) => self.sweep(peer),
             }
         }

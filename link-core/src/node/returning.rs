@@ -10,7 +10,7 @@
 
 use super::{ConnectionId, DialId, Node, Output, Timer};
 use crate::{
-    link::{LinkId, Role},
+    link::{LinkId, Role, Scope},
     transport::Dial,
     wire::{CloseCode, Hello, Retry},
 };
@@ -90,7 +90,8 @@ impl Node {
         let here = self.peer_named(link, Some(&hello.node)).and_then(|peer| self.session(peer));
         let is_same =
             here.is_some_and(|session| session.role == Role::Dialler && link.dialled == Some(session.connection));
-        if !is_same && link.dialled.is_some() {
+        // Where one node of the cluster is as good as another the link has two sessions from now on.
+        if !is_same && link.dialled.is_some() && hello.scope == Scope::Node {
             return Err((
                 CloseCode::Superseded,
                 format!("the link is connected to another node than `{}`", hello.node),

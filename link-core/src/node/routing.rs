@@ -152,6 +152,7 @@ impl Node {
                     }
                     self.send(connection, &Frame::RouteAck(position));
                     self.check_synced(id);
+                    self.check_part(id);
                 }
             }
             Err(fault) if fault.is_fatal() => self.close(connection, fault.close_code(), &fault.to_string()),

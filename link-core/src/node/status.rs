@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::atomic::Ordering, time::Duration};
 
 use super::{Node, PeerId};
-use crate::link::{Link, LinkState, LinkStatus, PeerStatus};
+use crate::link::{Link, LinkState, LinkStatus, Part, PeerStatus, Scope};
 
 /// A text of a peer for people and logs: control characters, which could forge a line, are written as escapes.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
@@ -47,6 +47,7 @@ impl Node {
         Some(PeerStatus {
             peer: id,
             node: peer.node.clone(),
+            scope: if peer.part == Part::Own { Scope::Node } else { Scope::Cluster },
             state: peer.state,
             reason: peer.reason.clone(),
             since: now.saturating_sub(peer.since),

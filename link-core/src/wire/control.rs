@@ -8,7 +8,7 @@ use super::{
     routes::{decode_filters, put_filters},
     write::{FrameWriter, put_varint},
 };
-use crate::link::{ClusterName, NameError, NodeName};
+use crate::link::{ClusterName, NameError, NodeName, Scope};
 
 const HELLO: &[&str] = &[
     "min_version",
@@ -28,11 +28,15 @@ const HELLO: &[&str] = &[
     "lanes",
     "received",
     "about",
+    "scope",
 ];
 const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received"];
 const CLOSE: &[&str] = &["code", "reason"];
 const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
+
+/// `scope` of a HELLO; any other number is [`Scope::Node`], as its absence is.
+const CLUSTER_SCOPE: u64 = 1;
 
 pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     let mut frame = FrameWriter::new(kind::HELLO, MANDATORY, 512);
@@ -59,12 +63,15 @@ pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     if let Some(about) = &hello.about {
         frame.field(17, |out| out.extend_from_slice(about.as_str().as_bytes()));
     }
+    if hello.scope == Scope::Cluster {
+        frame.field(18, |out| put_varint(out, CLUSTER_SCOPE));
+    }
     frame.finish()
 }
 
 pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello, DecodeError> {
     let mut fields = Fields::new(reader, HELLO);
-    let hello = Hello {
+    let mut hello = Hello {
         min_version: number(fields.required(1)?, u16::MAX.into())? as u16,
         max_version: number(fields.required(2)?, u16::MAX.into())? as u16,
         cluster: name(fields.required(3)?, limits, ClusterName::new)?,
@@ -82,7 +89,13 @@ pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello,
         lanes: whole(fields.required(15)?, |field, reader| decode_lanes(field, reader, limits))?,
         received: whole(fields.required(16)?, |field, reader| decode_lanes(field, reader, limits))?,
         about: fields.optional(17)?.map(|field| name(field, limits, NodeName::new)).transpose()?,
+        scope: Scope::Node,
     };
+    if let Some(field) = fields.optional(18)?
+        && number(field, u64::MAX)? == CLUSTER_SCOPE
+    {
+        hello.scope = Scope::Cluster;
+    }
     fields.finish()?;
     Ok(hello)
 }
