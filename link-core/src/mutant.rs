@@ -28,12 +28,16 @@ pub enum Mutant {
     AnyLane,
     /// A withdrawn route stays in the shared table.
     PhantomRoute,
+    /// A barrier ends before its route is acknowledged.
+    EarlyAck,
+    /// A cover is withdrawn before what it hid is announced.
+    CoverFirst,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::BatchGap,
         Self::RouteGap,
         Self::ClearThenFill,
@@ -46,6 +50,8 @@ impl Mutant {
         Self::UncountedExpiry,
         Self::AnyLane,
         Self::PhantomRoute,
+        Self::EarlyAck,
+        Self::CoverFirst,
     ];
 }
 

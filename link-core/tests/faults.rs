@@ -145,7 +145,8 @@ impl Pair {
                 self.taken.push(String::from_utf8(message.payload.to_vec()).unwrap());
                 self.handle(side, Input::Delivered { peer, ticket, refused: None });
             }
-            Output::CancelDial { .. } | Output::Forget { .. } | Output::Changed { .. } => {}
+            Output::CancelDial { .. } | Output::Forget { .. } | Output::BarrierDone { .. } | Output::Changed { .. } => {
+            }
         }
     }
 

@@ -132,7 +132,10 @@ impl Attacked {
                 Output::Close { connection } => self.closed.push(connection),
                 Output::Deliver { ticket, .. } => self.deliveries.push(ticket),
                 Output::Dial { .. } => self.dials += 1,
-                Output::CancelDial { .. } | Output::Forget { .. } | Output::Changed { .. } => {}
+                Output::CancelDial { .. }
+                | Output::Forget { .. }
+                | Output::BarrierDone { .. }
+                | Output::Changed { .. } => {}
             }
         }
     }

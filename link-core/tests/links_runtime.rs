@@ -10,7 +10,14 @@ use std::{
 };
 
 use common::*;
-use link_core::{delivery::Overflow, link::LinkState, memory::MemoryNetwork, message::QoS};
+use link_core::{
+    delivery::Overflow,
+    driver::Linker,
+    link::{LinkState, NodeName},
+    memory::{MemoryBroker, MemoryNetwork},
+    message::QoS,
+    routes::Covering,
+};
 
 const QUIET: Duration = Duration::from_millis(100);
 
@@ -88,6 +95,43 @@ async fn a_wider_window_is_enforced_as_it_is_announced() {
     let lived = live.elapsed();
     let status = us.linker.link(&cluster("eu")).await.unwrap();
     assert!(status.state == LinkState::Live && status.since >= lived, "the session ended: {status:?}");
+}
+
+#[tokio::test]
+async fn a_cover_that_comes_and_goes_moves_routes_little_by_little_and_none_is_missing() {
+    let network = MemoryNetwork::new();
+    let us = Broker::start(&network, "us", "us-1", vec![link("eu", &["eu-1"], &["#"])]);
+    let eu = Linker::builder(cluster("eu"), NodeName::new("eu-1").unwrap())
+        .transport(network.transport("eu-1"))
+        .link(link("us", &[], &["#"]))
+        .covering(Covering { stable: QUIET * 3, per_second: 220 })
+        .start(MemoryBroker::new())
+        .unwrap();
+    let topics: Vec<String> = (0..50).map(|n| format!("t/{n}")).collect();
+    topics.iter().for_each(|topic| eu.subscribe("c", &filter(topic)));
+    us.wait_routes("eu", 50).await;
+    let always = |routes: u64| {
+        let (us, topics) = (&us, &topics);
+        async move {
+            let reached = us.wait_routes("eu", routes);
+            tokio::pin!(reached);
+            loop {
+                assert!(topics.iter().all(|topic| us.linker.wants(topic)), "one is missing");
+                let look = tokio::time::sleep(Duration::from_millis(1));
+                tokio::select! { _ = &mut reached => return, () = look => {} }
+            }
+        }
+    };
+    eu.subscribe("d", &filter("#"));
+    always(51).await;
+    let ripens = Instant::now();
+    always(1).await;
+    assert!(ripens.elapsed() > QUIET * 3, "withdrawn before its cover was stable");
+    let goes = Instant::now();
+    eu.unsubscribe("d", &filter("#"));
+    always(50).await;
+    assert!(goes.elapsed() > QUIET, "announced all at once");
+    us.wait("eu", "without the cover", |_| !us.linker.wants("other")).await;
 }
 
 #[tokio::test]

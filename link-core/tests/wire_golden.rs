@@ -285,16 +285,15 @@ fn a_vector_cut_inside_is_refused_or_another_frame() {
             let mut cut = bytes[..length].to_vec();
             cut[2..6].copy_from_slice(&(length as u32 - 6).to_be_bytes());
             if let Ok(other) = decode(cut.into(), &Limits::default()) {
-                let whole_fields =
-                    matches!(
-                        &other,
-                        Frame::RouteResume(None)
-                            | Frame::Ack(_)
-                            | Frame::Hello(_)
-                            | Frame::Batch(_)
-                            | Frame::Heartbeat(_)
-                            | Frame::DatagramAck(_)
-                    );
+                let whole_fields = matches!(
+                    &other,
+                    Frame::RouteResume(None)
+                        | Frame::Ack(_)
+                        | Frame::Hello(_)
+                        | Frame::Batch(_)
+                        | Frame::Heartbeat(_)
+                        | Frame::DatagramAck(_)
+                );
                 assert!(whole_fields && other != frame, "{name} cut to {length} bytes gave {other:?}");
             }
         }

@@ -16,8 +16,8 @@ fn theme(mutant: Mutant) -> &'static str {
         Mutant::AckBeforeDeliver => "slow_peer",
         Mutant::RouteGap | Mutant::OldDelta => "convergence",
         Mutant::ClearThenFill => "restart",
-        Mutant::Forward | Mutant::PhantomRoute => "churn",
-        Mutant::UncountedExpiry => "cut_and_heal",
+        Mutant::Forward | Mutant::PhantomRoute | Mutant::CoverFirst => "churn",
+        Mutant::UncountedExpiry | Mutant::EarlyAck => "cut_and_heal",
     }
 }
 

@@ -14,6 +14,7 @@ fn each_scenario_keeps_every_law() {
         if let Some(failure) = summary.failures.into_iter().next() {
             panic!("{}", shrink(&scenario, failure, 200));
         }
+        assert!(summary.stats.acked > 0, "{}: nobody waits for acknowledgements", scenario.name);
         assert!(summary.stats.accepted > 0 && summary.stats.taken > 0, "{} does nothing", scenario.name);
     }
 }

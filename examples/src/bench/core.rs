@@ -58,7 +58,11 @@ impl Side {
                     self.delivered += 1;
                     self.node.handle(now, Input::Delivered { peer, ticket, refused: None });
                 }
-                Output::Close { .. } | Output::CancelDial { .. } | Output::Forget { .. } | Output::Changed { .. } => {}
+                Output::Close { .. }
+                | Output::CancelDial { .. }
+                | Output::Forget { .. }
+                | Output::BarrierDone { .. }
+                | Output::Changed { .. } => {}
             }
         }
         any

@@ -11,10 +11,13 @@ use mqtt5::{
 };
 use tracing::debug;
 
+use super::{hold::Holding, hooks::wanted};
+
 /// Users with passwords. A broker has its own; what matters to a link are the three calls to the [`MqttAcceptor`].
 pub struct Users {
     passwords: BTreeMap<String, Secret>,
     link: MqttAcceptor,
+    holding: Holding,
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,7 +25,12 @@ type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 impl Users {
     /// Lets these users in, by name and password.
     pub fn new(users: impl IntoIterator<Item = (String, Secret)>, link: MqttAcceptor) -> Self {
-        Self { passwords: users.into_iter().collect(), link }
+        Self { passwords: users.into_iter().collect(), link, holding: Holding::default() }
+    }
+
+    /// Answers whether a client may subscribe only when the peers know of it.
+    pub(super) fn holding(self, holding: Holding) -> Self {
+        Self { holding, ..self }
     }
 
     fn check(&self, connect: &ConnectPacket) -> Result<String, &'static str> {
@@ -64,8 +72,14 @@ impl AuthProvider for Users {
     }
 
     fn authorize_subscribe<'a>(&'a self, client_id: &str, user: Option<&'a str>, filter: &'a str) -> Answer<'a, bool> {
-        let access = self.link.may_subscribe(&client(client_id, user), filter);
-        Box::pin(std::future::ready(allowed(access)))
+        let allowed = allowed(self.link.may_subscribe(&client(client_id, user), filter));
+        let held = self.holding.get().filter(|_| allowed).and_then(|hold| Some((hold, wanted(filter)?)));
+        let Some((hold, filter)) = held else { return Box::pin(std::future::ready(allowed)) };
+        let client_id = client_id.to_owned();
+        Box::pin(async move {
+            hold.wait(&client_id, filter).await;
+            true
+        })
     }
 }
 

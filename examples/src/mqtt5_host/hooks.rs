@@ -16,7 +16,7 @@ use mqtt5::broker::{
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::{auth::client, tap::Gate};
+use super::{auth::client, hold::Holding, tap::Gate};
 
 /// A change of what the local clients want.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(super) struct Hooks {
     /// Set once the linker runs; what happens before is found by its first reconcile.
     pub(super) report: OnceCell<Report>,
     link: MqttAcceptor,
+    holding: Holding,
     /// Set once the broker is built: it takes its event handler first.
     pub(super) storage: OnceCell<Arc<DynamicStorage>>,
     pub(super) gate: Arc<Gate>,
@@ -53,10 +54,11 @@ pub(super) type Report = Box<dyn Fn(Change) + Send + Sync>;
 type Done<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Hooks {
-    pub(super) fn new(link: MqttAcceptor) -> Self {
+    pub(super) fn new(link: MqttAcceptor, holding: Holding) -> Self {
         Self {
             report: OnceCell::new(),
             link,
+            holding,
             storage: OnceCell::new(),
             gate: Arc::default(),
             connections: Mutex::default(),
@@ -115,6 +117,11 @@ impl BrokerEventHandler for Hooks {
             for filter in granted.filter_map(|entry| wanted(&entry.topic_filter)) {
                 self.report(Change::Subscribed(event.client_id.to_string(), filter));
             }
+            if let Some(hold) = self.holding.get() {
+                for filter in event.subscriptions.iter().filter_map(|entry| wanted(&entry.topic_filter)) {
+                    hold.settled(&event.client_id, &filter);
+                }
+            }
         })
     }
 
@@ -148,6 +155,9 @@ impl BrokerEventHandler for Hooks {
         Box::pin(async move {
             if self.count(&event.client_id, -1) == 0 {
                 self.link.on_disconnect(&event.client_id);
+                if let Some(hold) = self.holding.get() {
+                    hold.gone(&event.client_id);
+                }
             }
             self.forget_if_empty(&event.client_id).await;
         })
@@ -166,7 +176,7 @@ pub(super) async fn subscriptions(storage: &DynamicStorage) -> mqtt5::Result<Vec
 
 /// The filter, unless a link reads by it. `#` at another cluster does not match `$LINK/`, so leaving these out only
 /// saves routes.
-fn wanted(text: &str) -> Option<TopicFilter> {
+pub(super) fn wanted(text: &str) -> Option<TopicFilter> {
     if text.starts_with("$LINK/") {
         return None;
     }

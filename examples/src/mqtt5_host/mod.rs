@@ -19,6 +19,7 @@
 
 mod auth;
 mod convert;
+mod hold;
 mod hooks;
 mod port;
 mod tap;
@@ -48,6 +49,7 @@ pub use hooks::Change;
 pub use port::Port;
 pub use tap::TAP;
 
+use hold::{Hold, Holding};
 use hooks::Hooks;
 use tap::Tap;
 
@@ -68,6 +70,8 @@ pub struct Mqtt5Broker {
     host: Arc<Mqtt5Host>,
     transport: Arc<MqttTransport>,
     hooks: Arc<Hooks>,
+    holding: Holding,
+    patience: Option<Duration>,
     tap: Option<Tap>,
     tasks: Vec<JoinHandle<()>>,
     shutdown: BrokerShutdownHandle,
@@ -79,7 +83,8 @@ impl Mqtt5Broker {
     pub async fn start(settings: Settings) -> mqtt5::Result<Self> {
         let port = Arc::new(Port::default());
         let (transport, link) = MqttTransport::accepting(Arc::clone(&port) as _);
-        let hooks = Arc::new(Hooks::new(link.clone()));
+        let holding = Holding::default();
+        let hooks = Arc::new(Hooks::new(link.clone(), Arc::clone(&holding)));
         let storage = StorageConfig::new()
             // The default writes files.
             .with_backend(StorageBackendType::Memory)
@@ -92,7 +97,7 @@ impl Mqtt5Broker {
             .with_max_packet_size(8 << 20)
             .with_sys_topics_enabled(false)
             .with_event_handler(Arc::clone(&hooks) as _);
-        let users = Users::new(settings.users, link);
+        let users = Users::new(settings.users, link).holding(Arc::clone(&holding));
         let mut broker = MqttBroker::with_config(config).await?.with_auth_provider(Arc::new(users));
         let no_storage = || mqtt5::MqttError::Configuration("the broker has no session storage".to_owned());
         let (router, storage) = (broker.router(), broker.storage().ok_or_else(no_storage)?);
@@ -107,8 +112,9 @@ impl Mqtt5Broker {
             }
         });
         let _ = ready.wait_for(|ready| *ready).await;
-        let host = Arc::new(Mqtt5Host { router, storage });
-        Ok(Self { host, transport: Arc::new(transport), hooks, tap, tasks: vec![run], shutdown, address })
+        let host = Arc::new(Mqtt5Host { router, storage, holding: Arc::clone(&holding) });
+        let (transport, tasks) = (Arc::new(transport), vec![run]);
+        Ok(Self { host, transport, hooks, holding, patience: None, tap, tasks, shutdown, address })
     }
 
     /// The host to start a linker with.
@@ -121,9 +127,18 @@ impl Mqtt5Broker {
         Arc::clone(&self.transport)
     }
 
+    /// Holds each SUBACK until the peers have acknowledged the subscription, for so long at most. To be called before
+    /// [`connect`](Self::connect); without it no SUBACK is held.
+    pub fn hold_suback(&mut self, patience: Duration) {
+        self.patience = Some(patience);
+    }
+
     /// Connects the running linker: from now on it hears of subscriptions and publishes.
     pub fn connect(&mut self, linker: Linker) {
         let Some(mut tap) = self.tap.take() else { return };
+        if let Some(patience) = self.patience {
+            let _ = self.holding.set(Hold::new(linker.clone(), patience));
+        }
         let to = linker.clone();
         let report: hooks::Report = Box::new(move |change| match change {
             Change::Subscribed(client, filter) => to.subscribe(&client, &filter),
@@ -176,6 +191,7 @@ impl Mqtt5Broker {
 pub struct Mqtt5Host {
     router: Arc<MessageRouter>,
     storage: Arc<DynamicStorage>,
+    holding: Holding,
 }
 
 #[async_trait]
@@ -186,9 +202,12 @@ impl Host for Mqtt5Host {
     }
 
     async fn subscriptions(&self) -> Option<Vec<(String, TopicFilter)>> {
-        hooks::subscriptions(&self.storage)
+        let held = self.holding.get().map(Hold::subscriptions).unwrap_or_default();
+        let mut all = hooks::subscriptions(&self.storage)
             .await
             .inspect_err(|error| warn!(%error, "the sessions can't be read; nothing is reconciled this time"))
-            .ok()
+            .ok()?;
+        all.extend(held);
+        Some(all)
     }
 }

@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, LinkConfig, NodeName},
+    link::{ClusterName, LinkConfig, LinkState, NodeName},
+    memory::{MemoryBroker, MemoryNetwork},
     message::Properties,
     topic::Topic,
     transport::{Accepted, Class, Connection, Dial, DialError, Transport},
@@ -273,6 +274,87 @@ async fn a_link_connects_through_the_broker_and_nobody_else_sees_or_forges_it() 
     drop(here);
     let end = timeout(Duration::from_secs(5), there.receiver.recv()).await.unwrap();
     assert!(end.is_err(), "the end of the client ends the connection");
+}
+
+/// A broker with a linker at `eu`, over a network in memory to `us`.
+async fn linked(hold: Option<Duration>) -> (MemoryNetwork, Mqtt5Broker, Linker) {
+    let network = MemoryNetwork::new();
+    let links = |to: &str, server: &[&str]| {
+        let mut link = LinkConfig::new(ClusterName::new(to).unwrap());
+        link.servers = server.iter().map(|server| format!("memory://{server}").parse().unwrap()).collect();
+        link.topics = vec![filter("#")];
+        (link.retry_first, link.retry_max) = (Duration::from_millis(10), Duration::from_millis(50));
+        link
+    };
+    let start = |cluster: &str, node: &str, link, host: Arc<dyn Host>| {
+        let builder = Linker::builder(ClusterName::new(cluster).unwrap(), NodeName::new(node).unwrap());
+        builder.transport(network.transport(node)).link(link).start(host).unwrap()
+    };
+    let us = start("us", "us-1", links("eu", &[]), MemoryBroker::new());
+    let users = vec![("user".to_owned(), Secret::new("secret"))];
+    let mut broker = Mqtt5Broker::start(Settings { bind: ([127, 0, 0, 1], 0).into(), users }).await.unwrap();
+    if let Some(patience) = hold {
+        broker.hold_suback(patience);
+    }
+    let eu = start("eu", "eu-1", links("us", &["us-1"]), broker.host());
+    broker.connect(eu.clone());
+    eu.wait_for(&ClusterName::new("us").unwrap(), |status| status.state == LinkState::Live).await.unwrap();
+    (network, broker, us)
+}
+
+#[tokio::test]
+async fn a_suback_is_not_held_unless_asked_for() {
+    let (network, broker, us) = linked(None).await;
+    let client = Client::connect(Login::new(broker.address(), "c", "user", "secret")).await.unwrap();
+    network.cut("us-1", "eu-1");
+    client.subscribe("t", Q::AtLeastOnce).await.unwrap();
+    assert!(!us.wants("t"));
+}
+
+#[tokio::test]
+async fn a_held_suback_says_that_the_peers_know_and_goes_out_late_without_them() {
+    let patience = Duration::from_secs(5);
+    let (network, broker, us) = linked(Some(patience)).await;
+    let client = Client::connect(Login::new(broker.address(), "c", "user", "secret")).await.unwrap();
+    for n in 0..20 {
+        let topic = format!("t/{n}");
+        client.subscribe(&topic, Q::AtLeastOnce).await.unwrap();
+        assert!(us.wants(&topic), "SUBACK of {topic} came before the peer knew");
+    }
+    network.cut("us-1", "eu-1");
+    let client = Arc::new(client);
+    let held = tokio::spawn({
+        let client = Arc::clone(&client);
+        async move { client.subscribe("held", Q::AtLeastOnce).await }
+    });
+    sleep(Duration::from_millis(300)).await;
+    assert!(!held.is_finished(), "SUBACK came while the peer was away");
+    network.heal("us-1", "eu-1");
+    held.await.unwrap().unwrap();
+    assert!(us.wants("held"));
+    // The client's own subscription is what stays.
+    client.unsubscribe("held").await.unwrap();
+    let start = Instant::now();
+    while us.wants("held") && start.elapsed() < patience {
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!us.wants("held"));
+    // One that fails leaves nothing behind.
+    network.cut("us-1", "eu-1");
+    let other = Client::connect(Login::new(broker.address(), "d", "user", "secret")).await.unwrap();
+    let start = Instant::now();
+    for filter in ["late/1", "late/2", "late/3"] {
+        other.subscribe(filter, Q::AtLeastOnce).await.unwrap();
+    }
+    let took = start.elapsed();
+    assert!(took >= patience && took < patience * 2, "{took:?}");
+    network.heal("us-1", "eu-1");
+    let start = Instant::now();
+    while !us.wants("late/3") && start.elapsed() < patience {
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(us.wants("late/1") && us.wants("late/3"));
+    assert!(broker.holding.get().unwrap().subscriptions().is_empty());
 }
 
 async fn exchange(from: &mut Connection, to: &mut Connection, class: Class, frame: &Bytes) {

@@ -389,7 +389,7 @@ impl<'a> Siege<'a> {
             Output::Dial { dial, request } => self.dials.push((dial, request)),
             Output::CancelDial { dial } => self.dials.retain(|(id, _)| *id != dial),
             Output::Forget { peer } => self.hands.retain(|(of, _)| *of != peer),
-            Output::Changed { .. } => {}
+            Output::BarrierDone { .. } | Output::Changed { .. } => {}
         }
     }
 
@@ -418,7 +418,8 @@ impl<'a> Siege<'a> {
                 self.us.handle(self.now, connected(at_us, None, "good"));
                 self.good.handle(self.now, connected(at_good, Some(dial), "us"));
             }
-            Output::CancelDial { .. } | Output::Forget { .. } | Output::Changed { .. } => {}
+            Output::CancelDial { .. } | Output::Forget { .. } | Output::BarrierDone { .. } | Output::Changed { .. } => {
+            }
         }
     }
 

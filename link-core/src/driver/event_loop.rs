@@ -1,6 +1,13 @@
 //! The only loop: wait for an input or the deadline, let the node handle it, carry out what it puts out.
 
-use std::{collections::HashMap, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::{
     sync::{Notify, mpsc, oneshot},
@@ -16,12 +23,16 @@ use super::{
 use crate::{
     host::Host,
     link::{ClusterName, LinkConfig, LinkError, LinkStatus},
-    node::{ConnectionId, DialId, Input, Node, Output, PeerId},
+    node::{AckError, AckFrom, Acked, BarrierId, ConnectionId, DialId, Input, Node, Output, PeerId},
+    topic::TopicFilter,
     transport::{Accepted, Connection, Dial, DialError, Transport},
 };
 
 /// Inputs handled before the outputs are drained: enough to batch, few enough to stay prompt.
 const INPUTS_A_ROUND: usize = 256;
+
+/// With so many barriers those for which nobody waits any more are ended before another one begins.
+const SWEEP_BARRIERS: usize = 1024;
 
 /// How long links wait for the host to list its subscriptions at the start.
 const FIRST_REPORT: Duration = Duration::from_secs(5);
@@ -33,6 +44,7 @@ pub(super) enum Command {
     Enable(ClusterName, bool, oneshot::Sender<Result<(), LinkError>>),
     Delete(ClusterName, oneshot::Sender<Result<(), LinkError>>),
     Status(oneshot::Sender<Vec<LinkStatus>>),
+    Acked(TopicFilter, AckFrom, Duration, oneshot::Sender<Result<Acked, AckError>>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -86,6 +98,8 @@ impl EventLoop {
             next_connection: 0,
             dials: HashMap::new(),
             deliveries: HashMap::new(),
+            barriers: BTreeMap::new(),
+            next_barrier: 0,
             closing: JoinSet::new(),
             published: Vec::new(),
         };
@@ -173,6 +187,8 @@ struct Running {
     // Dropping an entry cancels the attempt.
     dials: HashMap<DialId, JoinSet<()>>,
     deliveries: HashMap<PeerId, mpsc::UnboundedSender<Delivery>>,
+    barriers: BTreeMap<BarrierId, oneshot::Sender<Result<Acked, AckError>>>,
+    next_barrier: u32,
     closing: JoinSet<()>,
     published: Vec<crate::node::Offered>,
 }
@@ -277,8 +293,33 @@ impl Running {
             Command::Enable(name, enabled, answer) => drop(answer.send(self.node.enable_link(now, &name, enabled))),
             Command::Delete(name, answer) => drop(answer.send(self.node.delete_link(now, &name))),
             Command::Status(answer) => drop(answer.send(self.node.links(now))),
+            Command::Acked(filter, from, deadline, answer) => self.wait_acked(filter, from, deadline, answer),
             Command::Shutdown(_) => {}
         }
+    }
+
+    fn wait_acked(
+        &mut self,
+        filter: TopicFilter,
+        from: AckFrom,
+        deadline: Duration,
+        answer: oneshot::Sender<Result<Acked, AckError>>,
+    ) {
+        // The subscription was reported before, and is perhaps still in the table of the handles.
+        self.take_from_host();
+        let now = self.now();
+        if self.barriers.len() >= SWEEP_BARRIERS {
+            let given_up: Vec<BarrierId> =
+                self.barriers.iter().filter(|(_, answer)| answer.is_closed()).map(|(id, _)| *id).collect();
+            for barrier in given_up {
+                self.barriers.remove(&barrier);
+                self.node.handle(now, Input::CancelBarrier(barrier));
+            }
+        }
+        let barrier = BarrierId(self.next_barrier);
+        self.next_barrier = self.next_barrier.wrapping_add(1);
+        self.barriers.insert(barrier, answer);
+        self.node.handle(now, Input::Barrier { barrier, filter, from, deadline });
     }
 
     fn stop(&mut self) {
@@ -290,6 +331,7 @@ impl Running {
         }
         self.dials.clear();
         self.deliveries.clear();
+        self.barriers.clear();
     }
 
     fn drain(&mut self) {
@@ -310,6 +352,10 @@ impl Running {
                 }
                 Output::Deliver { peer, ticket, message, origin } => {
                     self.deliver(peer, Delivery { ticket, message, origin });
+                }
+                Output::BarrierDone { barrier, result } => {
+                    let answer = self.barriers.remove(&barrier);
+                    let _ = answer.map(|answer| answer.send(result));
                 }
                 Output::Forget { peer } => drop(self.deliveries.remove(&peer)),
                 Output::Changed { .. } => self.shared.changed(),

@@ -18,7 +18,8 @@ use crate::{
     interest::{InterestChange, Moment, Subscriptions},
     link::{ClusterName, LinkConfig, LinkError, LinkStatus, NodeName, Scope},
     message::Message,
-    node::{Node, NodeConfig, Offered, Published, Publisher},
+    node::{AckError, AckFrom, Acked, Node, NodeConfig, Offered, Published, Publisher},
+    routes::Covering,
     topic::TopicFilter,
     transport::Transport,
 };
@@ -81,6 +82,12 @@ impl LinkerBuilder {
     /// Sets for whom this node takes messages; without it for itself. All nodes of a cluster have the same.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.config.scope = scope;
+        self
+    }
+
+    /// Sets how fast covering follows what is wanted.
+    pub fn covering(mut self, covering: Covering) -> Self {
+        self.config.covering = covering;
         self
     }
 
@@ -205,6 +212,50 @@ impl Linker {
     pub fn subscribe(&self, subscriber: &str, filter: &TopicFilter) {
         self.shared.subscriptions().subscribe(subscriber, filter);
         self.shared.wake.notify_one();
+    }
+
+    /// Reports a subscription as [`subscribe`](Self::subscribe) does, and waits until the chosen peers know of it: a
+    /// message that is published at one of them afterwards crosses the link. See [`acked`](Self::acked).
+    ///
+    /// ```no_run
+    /// # async fn example(linker: link_core::driver::Linker) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use link_core::{node::AckFrom, topic::TopicFilter};
+    ///
+    /// let filter = TopicFilter::new("reply/42")?;
+    /// match linker.subscribe_acked("client", &filter, AckFrom::All, Duration::from_secs(5)).await {
+    ///     Ok(acked) => println!("known at {:?}", acked.by), // now publish the request
+    ///     Err(error) => println!("{error}"),                // who does not know of it yet, and why
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`acked`](Self::acked). The subscription is reported in any case.
+    pub async fn subscribe_acked(
+        &self,
+        subscriber: &str,
+        filter: &TopicFilter,
+        from: AckFrom,
+        patience: Duration,
+    ) -> Result<Acked, AckError> {
+        self.subscribe(subscriber, filter);
+        self.acked(filter, from, patience).await
+    }
+
+    /// Waits until the chosen peers know of a filter that was [reported](Self::subscribe) before: of each chosen cluster
+    /// at least one node is connected, and all that are have acknowledged it, or a filter that covers it. What they have
+    /// acknowledged they forward while the interest lasts, whatever the connection does. A cluster from which the link
+    /// imports nothing of the filter is not waited for, and is named in [`Acked::outside`].
+    ///
+    /// # Errors
+    /// An [`AckError`]; [`AckError::Timeout`] says who has not acknowledged it within `patience`, and why not.
+    pub async fn acked(&self, filter: &TopicFilter, from: AckFrom, patience: Duration) -> Result<Acked, AckError> {
+        let deadline = self.shared.start.elapsed() + patience;
+        let done = self.ask(|answer| Command::Acked(filter.clone(), from, deadline, answer)).await;
+        done.unwrap_or(Err(AckError::Stopped))
     }
 
     /// Reports that a local client unsubscribed. Without a subscription it changes nothing.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     delivery::{Inbox, Outbox},
     host::Origin,
-    link::{LinkId, LinkState, NodeName, Session},
+    link::{LinkId, LinkState, NodeName, Resyncing, Session},
     node::Gate,
     routes::RouteReplica,
     wire::Incarnation,
@@ -29,6 +29,9 @@ pub(crate) struct Peer {
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
     pub(crate) replica: RouteReplica,
+    /// How its copy of this side's routes, and this side's of its own, were brought up to date last.
+    pub(crate) resync_out: Option<Resyncing>,
+    pub(crate) resync_in: Option<Resyncing>,
     /// Whether its routes are in the shared table now.
     pub(crate) routed: bool,
     pub(crate) part: Part,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     delivery::{Ledger, ReceivedLedger},
-    link::{ClusterName, NodeName, Scope},
+    link::{ClusterName, NodeName, RouteSync, Scope},
     node::PeerId,
     wire::RoutePosition,
 };
@@ -92,6 +92,10 @@ pub struct PeerStatus {
     pub held: Option<RoutePosition>,
     /// Whether both route sets are known to be equal: same incarnation, seq and digest in both directions.
     pub in_sync: bool,
+    /// This side's routes and the peer's copy of them.
+    pub routes_out: RouteSync,
+    /// The peer's routes and this side's copy of them.
+    pub routes_in: RouteSync,
     /// Round trip of the last heartbeat.
     pub round_trip: Option<Duration>,
     /// Age of the oldest message that waits for this peer.

@@ -1,10 +1,6 @@
 //! Links come, change and go at run time; peers come and go with them.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Gate, LaneHolders, Node, Output, PeerId, Timer};
 use crate::{
@@ -32,6 +28,7 @@ impl Node {
         key[..8].copy_from_slice(&self.rng.next().to_be_bytes());
         key[8..].copy_from_slice(&self.rng.next().to_be_bytes());
         let mut log = RouteLog::new(incarnation, RouteKey(key), Vec::new(), self.config.route_ring);
+        log.set_covering(self.config.covering);
         log.set_imports(config.topics.clone(), &self.interest);
         let (state, reason) = first_state(&config);
         let name = config.name.clone();
@@ -63,6 +60,7 @@ impl Node {
         self.names.insert(name, id);
         self.plan_dial(id, Duration::ZERO);
         self.changed(id);
+        self.barriers_need(id);
         Ok(())
     }
 
@@ -83,6 +81,7 @@ impl Node {
         if old.topics != new.topics {
             link.log.set_imports(new.topics.clone(), &self.interest);
             self.routes_changed(id);
+            self.plan_covering(id);
         }
         if old.queue_bytes != new.queue_bytes || old.overflow != new.overflow {
             for peer in self.peers_of(id).into_iter().filter_map(|peer| self.peers.get(&peer)) {
@@ -100,6 +99,9 @@ impl Node {
             self.switch(id, new.enabled);
         } else if old.reconnect_needed(&new) {
             self.restart(id, CloseCode::Restart, "the settings of the link have changed");
+        }
+        if old.topics != new.topics || old.enabled != new.enabled {
+            self.barriers_need(id);
         }
         self.changed(id);
         Ok(())
@@ -129,9 +131,11 @@ impl Node {
             self.remove_peer(peer);
         }
         self.timers.clear(Timer::Dial(id));
+        self.timers.clear(Timer::Covering(id));
         self.names.remove(name);
         self.changed(id);
         self.links.remove(&id);
+        self.barriers_forget(id, name);
         Ok(())
     }
 
@@ -233,6 +237,8 @@ impl Node {
             outbox: Outbox::new(self.config.lanes, budget),
             inbox: Inbox::new(link.config.window as usize),
             replica: RouteReplica::new(link.config.max_routes),
+            resync_out: None,
+            resync_in: None,
             routed: false,
             part: Part::Own,
             gate: gate.clone(),

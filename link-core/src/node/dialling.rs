@@ -256,5 +256,6 @@ impl Node {
             self.timers.set(Timer::Retention(id), self.now + retention);
         }
         self.changed(link);
+        self.check_barriers(link);
     }
 }

@@ -344,6 +344,7 @@ impl Node {
         self.timers.set(Timer::Sweep(id), self.now + super::messages::SWEEP_EVERY);
         self.link_state(link, LinkState::Syncing, "connected".to_owned());
         self.route_peer(id);
+        self.expect_routes(id);
         self.resume_routes(id, holds);
         self.check_synced(id);
         self.check_part(id);

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -8,7 +8,8 @@ use crate::{
     interest::InterestChange,
     link::ClusterName,
     message::Message,
-    node::Offered,
+    node::{AckError, AckFrom, Acked, Offered},
+    topic::TopicFilter,
     transport::{Class, Dial, DialError, Identity},
     wire::RefusedReason,
 };
@@ -39,6 +40,11 @@ id! {
 id! {
     /// One node of one peer cluster, numbered by the node; never used twice.
     PeerId
+}
+
+id! {
+    /// One wait for acknowledgements, numbered by the driver; never used twice.
+    BarrierId
 }
 
 /// What happens to a node.
@@ -108,6 +114,19 @@ pub enum Input {
         /// `None` if the host took it.
         refused: Option<RefusedReason>,
     },
+    /// Somebody waits until chosen peers know of an interest, which was reported before; [`Output::BarrierDone`] follows.
+    Barrier {
+        /// Its number.
+        barrier: BarrierId,
+        /// A filter with a local subscriber.
+        filter: TopicFilter,
+        /// Whose acknowledgement is waited for.
+        from: AckFrom,
+        /// Until when.
+        deadline: Duration,
+    },
+    /// Nobody waits any more.
+    CancelBarrier(BarrierId),
     /// The deadline of [`Node::poll_timeout`](crate::node::Node::poll_timeout) has come.
     Timeout,
 }
@@ -171,6 +190,13 @@ pub enum Output {
         message: Message,
         /// Where it was published.
         origin: Arc<Origin>,
+    },
+    /// What became of [`Input::Barrier`].
+    BarrierDone {
+        /// Its number.
+        barrier: BarrierId,
+        /// Who has acknowledged the interest, or what is missing.
+        result: Result<Acked, AckError>,
     },
     /// A peer is forgotten. What the host still has of it may be finished; its results no longer matter.
     Forget {

@@ -16,6 +16,7 @@
 //! Row 1 is in `routing.rs`, row 2 in `messages.rs` (its first step in `publisher.rs`), row 3 in `liveness.rs`. How
 //! connections come to be is in `dialling.rs` and `handshake.rs`, which node of a cluster gets a message in `scope.rs`.
 
+mod barrier;
 mod changes;
 mod dialling;
 mod handshake;
@@ -39,10 +40,12 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
-pub use input::{ConnectionId, DialId, Input, Output, PeerId, Ticket, Way};
+pub use barrier::{AckError, AckFrom, Acked, AckedNodes, Unacked};
+pub use input::{BarrierId, ConnectionId, DialId, Input, Output, PeerId, Ticket, Way};
 pub use publisher::{Offered, Published, Publisher};
 
 use self::{
+    barrier::Barriers,
     handshake::{Carrier, Greeting},
     publisher::Gates,
     timers::Timers,
@@ -54,6 +57,7 @@ pub(crate) use self::{
 use crate::{
     index::{self, FilterIndex},
     link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase, Scope},
+    routes::Covering,
     topic::TopicFilter,
     transport::Class,
     wire::{Close, CloseCode, Frame, Limits, encode},
@@ -80,6 +84,10 @@ pub struct NodeConfig {
     pub max_peers: usize,
     /// Changes of the route set that are kept for a quick resume, per link.
     pub route_ring: usize,
+    /// How fast covering follows what is wanted.
+    pub covering: Covering,
+    /// Most barriers that wait at a time.
+    pub max_barriers: usize,
     /// Shortest time between two route frames to one peer: what comes meanwhile goes into one.
     pub route_batch: Duration,
 }
@@ -97,6 +105,8 @@ impl NodeConfig {
             max_strangers: 64,
             max_peers: 32,
             route_ring: 65_536,
+            covering: Covering::default(),
+            max_barriers: 4096,
             route_batch: Duration::from_millis(5),
         }
     }
@@ -124,6 +134,7 @@ pub struct Node {
     routes: index::Reader<PeerId>,
     table_changed: bool,
     gates: Arc<ArcSwap<Gates>>,
+    barriers: Barriers,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     /// Peers that may have something to send.
@@ -156,12 +167,16 @@ enum Timer {
     Silence(PeerId),
     /// Changes of the route set have been collected for long enough.
     Routes(PeerId),
+    /// Covering has something to do.
+    Covering(LinkId),
     /// A peer has been away for too long.
     Retention(PeerId),
     /// A peer has been away for long enough that another node of its cluster takes over.
     Replace(PeerId),
     /// Expired messages are to be taken out of the queue.
     Sweep(PeerId),
+    /// Who waits for acknowledgements waits no longer.
+    Barrier(BarrierId),
 }
 
 impl Node {
@@ -186,6 +201,7 @@ impl Node {
             table,
             table_changed: false,
             gates: Arc::default(),
+            barriers: Barriers::default(),
             timers: Timers::new(),
             outputs: VecDeque::new(),
             dirty: BTreeSet::new(),
@@ -213,6 +229,8 @@ impl Node {
             Input::Sent { connection, class, bytes } => self.on_sent(connection, class, bytes),
             Input::Lost { connection, reason } => self.on_lost(connection, &reason),
             Input::Delivered { peer, ticket, refused } => self.on_delivered(peer, ticket, refused),
+            Input::Barrier { barrier, filter, from, deadline } => self.on_barrier(barrier, &filter, from, deadline),
+            Input::CancelBarrier(barrier) => self.on_cancel_barrier(barrier),
             Input::Timeout => self.on_timeout(),
         }
     }
@@ -220,12 +238,13 @@ impl Node {
     /// What is to be done next, or `None` when all is done for now.
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
-            if let Some(output) = self.outputs.pop_front() {
-                return Some(output);
-            }
+            // Before any output: who reads that a route was acknowledged may rely on it.
             if self.table_changed {
                 self.table_changed = false;
                 self.table.publish();
+            }
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
             }
             let peer = self.dirty.pop_first()?;
             self.flush(peer);
@@ -249,9 +268,11 @@ impl Node {
                 Timer::Heartbeat(peer) => self.send_heartbeat(peer),
                 Timer::Silence(peer) => self.on_silence(peer),
                 Timer::Routes(peer) => drop(self.dirty.insert(peer)),
+                Timer::Covering(link) => self.advance_covering(link),
                 Timer::Retention(peer) => self.retire(peer),
                 Timer::Replace(peer) => self.replace(peer),
                 Timer::Sweep(peer) => self.sweep(peer),
+                Timer::Barrier(barrier) => self.barrier_is_due(barrier),
             }
         }
     }
@@ -271,12 +292,12 @@ impl Node {
             Some(Owner::Greeting(_)) => self.on_greeting_frame(connection, frame),
             Some(Owner::Peer(peer)) => {
                 let peer = *peer;
-                self.on_peer_frame(connection, peer, frame);
+                self.on_peer_frame(connection, peer, frame, length);
             }
         }
     }
 
-    fn on_peer_frame(&mut self, connection: ConnectionId, peer: PeerId, frame: Frame) {
+    fn on_peer_frame(&mut self, connection: ConnectionId, peer: PeerId, frame: Frame, length: usize) {
         if self.session(peer).is_some_and(|session| session.control_queued > CONTROL_MOST) {
             return self.close(connection, CloseCode::Window, "the peer asks for answers and does not read them");
         }
@@ -291,8 +312,8 @@ impl Node {
             _ if !live => self.close(connection, CloseCode::Protocol, "a frame came before READY"),
             Frame::Heartbeat(heartbeat) => self.on_heartbeat(peer, heartbeat),
             Frame::RouteResume(holds) => self.on_route_resume(peer, holds),
-            Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta),
-            Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part),
+            Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta, length),
+            Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part, length),
             Frame::RouteAck(position) => self.on_route_ack(peer, position),
             Frame::Batch(batch) => self.on_batch(connection, peer, batch),
             Frame::Ack(ack) => self.on_ack(connection, peer, &ack),

@@ -3,10 +3,11 @@
 use super::{ConnectionId, Node, PeerId, Timer};
 use crate::{
     interest::InterestChange,
-    link::{LinkId, LinkState},
+    link::{LinkId, LinkState, ResyncMethod, Resyncing},
     mutant::{self, Mutant},
     routes::{Resume, RouteChange, RouteFault},
-    wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteSnapshot},
+    transport::Class,
+    wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteSnapshot, encode},
 };
 
 /// Route frames that may wait for the transport, in bytes; more is sent when it has taken some.
@@ -31,10 +32,33 @@ impl Node {
         for id in links {
             let Some(link) = self.links.get_mut(&id) else { continue };
             let before = link.log.position().seq;
+            link.log.set_now(self.now);
             link.log.apply(&changes);
             if link.log.position().seq != before {
                 self.routes_changed(id);
             }
+            self.plan_covering(id);
+        }
+        self.end_barriers_of(&changes);
+    }
+
+    /// Withdraws what is covered and announces what no longer is, as much as may be done now.
+    pub(super) fn advance_covering(&mut self, id: LinkId) {
+        let acked = self.links.get(&id).and_then(|link| self.acked_by_all(link));
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let before = link.log.position().seq;
+        link.log.advance(self.now, acked);
+        if link.log.position().seq != before {
+            self.routes_changed(id);
+        }
+        self.plan_covering(id);
+    }
+
+    pub(super) fn plan_covering(&mut self, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        match link.log.next_advance() {
+            Some(at) => self.timers.set(Timer::Covering(id), at.max(self.now)),
+            None => self.timers.clear(Timer::Covering(id)),
         }
     }
 
@@ -54,7 +78,16 @@ impl Node {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (Some(session), Some(link)) = (&mut peer.session, self.links.get(&peer.link)) else { return };
         session.routes.confirmed = holds;
-        match link.log.resume(link.held_in(peer.life, holds).as_ref()) {
+        let resume = link.log.resume(link.held_in(peer.life, holds).as_ref());
+        let method = match resume {
+            Resume::UpToDate => ResyncMethod::UpToDate,
+            Resume::Tail { .. } => ResyncMethod::Tail,
+            Resume::Snapshot => ResyncMethod::Snapshot,
+        };
+        let mut resync = Resyncing::new(self.now, link.announced_in(peer.life), method);
+        resync.reached(self.now, holds);
+        peer.resync_out = Some(resync);
+        match resume {
             Resume::UpToDate => {
                 session.routes.sent = link.log.position().seq;
                 session.routes.snapshot = None;
@@ -65,7 +98,18 @@ impl Node {
             }
             Resume::Snapshot => session.routes.snapshot = Some(link.log.snapshot()),
         }
+        let link = peer.link;
         self.dirty.insert(id);
+        self.check_barriers(link);
+    }
+
+    /// A peer is about to bring this side's copy of its routes up to date, from what HELLO or READY said that it holds.
+    pub(super) fn expect_routes(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(session) = &peer.session else { return };
+        let mut resync = Resyncing::new(self.now, session.peer_routes, ResyncMethod::UpToDate);
+        resync.reached(self.now, peer.replica.position());
+        peer.resync_in = Some(resync);
     }
 
     pub(super) fn flush_routes(&mut self, id: PeerId) {
@@ -78,6 +122,7 @@ impl Node {
                 return;
             }
             let connection = session.connection;
+            let carried;
             let most = PART.min(session.max_frame.saturating_sub(ROUTE_OVERHEAD));
             let frame = if let Some(cursor) = &mut session.routes.snapshot {
                 let Some(mut part) = cursor.next_part(&link.log, most) else {
@@ -90,6 +135,7 @@ impl Node {
                     session.routes.snapshot = None;
                 }
                 part.to.incarnation = peer.life;
+                carried = (ResyncMethod::Snapshot, None);
                 Frame::RouteSnapshot(part)
             } else if session.routes.sent < link.log.position().seq {
                 if session.routes.last + batch > now {
@@ -103,6 +149,7 @@ impl Node {
                         }
                         self.timers.clear(Timer::Routes(id));
                         delta.to.incarnation = peer.life;
+                        carried = (ResyncMethod::Tail, Some(delta.ops.len()));
                         Frame::RouteDelta(delta)
                     }
                     None => {
@@ -113,7 +160,15 @@ impl Node {
             } else {
                 return;
             };
-            self.send(connection, &frame);
+            let frame = encode(&frame);
+            if let Some(resync) = &mut peer.resync_out {
+                let (method, differences) = carried;
+                if differences.is_none() {
+                    resync.by(method);
+                }
+                resync.carried(frame.len(), differences);
+            }
+            self.transmit(connection, Class::Control, frame);
         }
     }
 
@@ -121,30 +176,47 @@ impl Node {
         self.resume_routes(id, holds);
     }
 
-    pub(super) fn on_route_delta(&mut self, connection: ConnectionId, id: PeerId, delta: RouteDelta) {
+    pub(super) fn on_route_delta(&mut self, connection: ConnectionId, id: PeerId, delta: RouteDelta, length: usize) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
             session.peer_reached(delta.to);
         }
         let result = peer.replica.apply_delta(&delta);
-        self.applied(connection, id, result);
+        self.applied(connection, id, result, (ResyncMethod::Tail, length));
     }
 
-    pub(super) fn on_route_snapshot(&mut self, connection: ConnectionId, id: PeerId, part: RouteSnapshot) {
+    pub(super) fn on_route_snapshot(
+        &mut self,
+        connection: ConnectionId,
+        id: PeerId,
+        part: RouteSnapshot,
+        length: usize,
+    ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
             session.peer_reached(part.to);
         }
         let result = peer.replica.apply_snapshot(part);
-        self.applied(connection, id, result);
+        self.applied(connection, id, result, (ResyncMethod::Snapshot, length));
     }
 
-    fn applied(&mut self, connection: ConnectionId, id: PeerId, result: Result<Vec<RouteChange>, RouteFault>) {
+    fn applied(
+        &mut self,
+        connection: ConnectionId,
+        id: PeerId,
+        result: Result<Vec<RouteChange>, RouteFault>,
+        (method, bytes): (ResyncMethod, usize),
+    ) {
         match result {
             Ok(changes) => {
                 self.route(id, &changes);
                 let Some(peer) = self.peers.get_mut(&id) else { return };
                 let (position, loading) = (peer.replica.position(), peer.replica.is_loading());
+                if let Some(resync) = &mut peer.resync_in {
+                    resync.by(method);
+                    resync.carried(bytes, Some(changes.len()));
+                    resync.reached(self.now, position.filter(|_| !loading));
+                }
                 if let Some(position) = position.filter(|_| !loading) {
                     if let Some(session) = &mut peer.session {
                         session.resuming = None;
@@ -179,7 +251,8 @@ impl Node {
         let holds = peer.replica.position();
         let Some(session) = &mut peer.session else { return };
         session.resuming = Some(0);
-        let connection = session.connection;
+        let (connection, target) = (session.connection, session.peer_routes);
+        peer.resync_in = Some(Resyncing::new(self.now, target, ResyncMethod::Snapshot));
         self.send(connection, &Frame::RouteResume(holds));
     }
 
@@ -189,9 +262,18 @@ impl Node {
     }
 
     pub(super) fn on_confirmation(&mut self, id: PeerId, position: Option<RoutePosition>) {
-        if let Some(session) = self.session_mut(id) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(session) = &mut peer.session {
             session.routes.confirmed = position;
         }
+        if let Some(resync) = &mut peer.resync_out {
+            resync.reached(self.now, position);
+        }
+        let link = peer.link;
+        if self.links.get(&link).is_some_and(|link| link.log.awaits_acknowledgement()) {
+            self.advance_covering(link);
+        }
+        self.check_barriers(link);
     }
 
     /// Live from the moment at which both route sets are equal at both ends.

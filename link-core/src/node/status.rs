@@ -3,7 +3,8 @@
 use std::{borrow::Cow, sync::atomic::Ordering, time::Duration};
 
 use super::{Node, PeerId};
-use crate::link::{Link, LinkState, LinkStatus, Part, PeerStatus, Scope};
+use crate::link::{Link, LinkState, LinkStatus, Part, PeerStatus, Resyncing, RouteSync, Scope};
+use crate::wire::RoutePosition;
 
 /// A text of a peer for people and logs: control characters, which could forge a line, are written as escapes.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
@@ -43,6 +44,13 @@ impl Node {
         let peer = self.peers.get(&id)?;
         let session = peer.session.as_ref();
         let mut ledger = peer.outbox.ledger();
+        let direction = |written: Option<RoutePosition>, held, resync: Option<&Resyncing>| RouteSync {
+            written,
+            held,
+            equal: written.is_some() && written == held,
+            resync: resync.map(|resync| resync.status(now)),
+        };
+        let confirmed = session.and_then(|session| session.routes.confirmed);
         ledger.refused_full = peer.gate.refused.load(Ordering::Relaxed);
         Some(PeerStatus {
             peer: id,
@@ -53,9 +61,15 @@ impl Node {
             since: now.saturating_sub(peer.since),
             address: session.map(|session| session.address.clone()).unwrap_or_default(),
             announced: link.announced_in(peer.life),
-            confirmed: session.and_then(|session| session.routes.confirmed),
+            confirmed,
             held: peer.replica.position(),
             in_sync: self.in_sync(id),
+            routes_out: direction(Some(link.announced_in(peer.life)), confirmed, peer.resync_out.as_ref()),
+            routes_in: direction(
+                session.filter(|session| session.is_live()).map(|session| session.peer_routes),
+                peer.replica.position(),
+                peer.resync_in.as_ref(),
+            ),
             round_trip: session.and_then(|session| session.round_trip),
             lag: peer.outbox.oldest().map_or(Duration::ZERO, |at| now.saturating_sub(at)),
             queued_bytes: peer.gate.budget.used(),

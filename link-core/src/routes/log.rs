@@ -1,9 +1,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
+    time::Duration,
 };
 
-use super::{RouteDigest, RouteKey, SnapshotCursor, view::View};
+use super::{Covering, RouteDigest, RouteKey, SnapshotCursor, view::View};
 use crate::{
     interest::InterestChange,
     topic::TopicFilter,
@@ -14,11 +15,12 @@ use crate::{
 ///
 /// What is wanted is each filter that local interest and the link's topics have in common, counted by how many filters
 /// of interest make it. What is announced of it leaves out a filter that another announced one covers (`a/#` hides
-/// `a/b`), lazily: a covered filter that comes later is not announced, one that was announced before its cover stays.
-/// When a cover goes, the filters that it hid are announced before it is withdrawn, so that a reader of the log never
-/// misses one.
+/// `a/b`), lazily: a covered filter that comes later is not announced, one that was announced before its cover stays, for
+/// a while at least. When a cover goes, the filters that it hid are announced before it is withdrawn, so that a reader of
+/// the log never misses one. With a [`Covering`] both are done little by little.
 ///
-/// One change of interest costs `O(topics · levels · log n)`, and once more for each filter that a withdrawn cover hid.
+/// One change of interest costs `O(topics · levels · log n)`, and beside that a bounded walk over what covers hide;
+/// without a [`Covering`] a walk over all that may be hidden by a withdrawn cover.
 /// A kept change costs about 100 bytes; the texts of filters are shared.
 #[derive(Debug)]
 pub struct RouteLog {
@@ -87,6 +89,34 @@ impl RouteLog {
         self.record(ops);
     }
 
+    /// Sets how fast covering follows what is wanted. Without it, what a withdrawn cover hid is announced at once, and what
+    /// was announced before its cover stays; with it, both go on bit by bit, in [`advance`](Self::advance).
+    pub fn set_covering(&mut self, covering: Covering) {
+        self.view.set_covering(covering);
+    }
+
+    /// It is so late, since any fixed start: what covering may do by [`apply`](Self::apply) depends on it.
+    pub fn set_now(&mut self, now: Duration) {
+        self.view.set_now(now);
+    }
+
+    /// Goes on with what covering has to do. `acked`: the seq that every connected peer has acknowledged, `None` without
+    /// one.
+    pub fn advance(&mut self, now: Duration, acked: Option<u64>) {
+        let ops = self.view.advance(now, acked);
+        self.record(ops);
+    }
+
+    /// When [`advance`](Self::advance) is due, if nothing else happens. An acknowledgement may make it due earlier.
+    pub fn next_advance(&self) -> Option<Duration> {
+        self.view.next_advance()
+    }
+
+    /// Whether [`advance`](Self::advance) has something to do once peers have acknowledged more.
+    pub fn awaits_acknowledgement(&self) -> bool {
+        self.view.awaits_acknowledgement()
+    }
+
     /// Begins a new life with the same set: peers that hold an older one compare anew.
     pub fn raise(&mut self, incarnation: Incarnation) {
         self.incarnation = incarnation;
@@ -135,6 +165,16 @@ impl RouteLog {
         self.back(seq).is_some()
     }
 
+    /// Whether what a peer holds is a point of this log. A point that is no longer kept is taken on trust.
+    pub fn agrees(&self, holds: &RoutePosition) -> bool {
+        let there = match self.after(holds.seq) {
+            _ if holds.seq == self.seq => (self.digest.digest(), self.digest.count()),
+            Some(at) => (at.digest, at.count),
+            None => return holds.seq < self.seq && holds.incarnation == self.incarnation,
+        };
+        holds.incarnation == self.incarnation && (holds.digest, holds.count) == there
+    }
+
     /// Begins to send the whole set.
     pub fn snapshot(&self) -> SnapshotCursor {
         SnapshotCursor::new(self.position())
@@ -168,6 +208,11 @@ impl RouteLog {
     /// Number of filters that are wanted and not announced, because an announced one covers them.
     pub fn hidden(&self) -> usize {
         self.view.hidden()
+    }
+
+    /// Number of filters that nobody wants any more, and that stay announced until what they hid is.
+    pub fn lingering(&self) -> usize {
+        self.view.lingering()
     }
 
     /// The announced filters behind `after`, in order.

@@ -50,6 +50,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod covering;
 mod digest;
 mod log;
 mod replica;
@@ -57,6 +58,7 @@ mod sketch;
 mod snapshot;
 mod view;
 
+pub use covering::Covering;
 pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};
 pub use replica::{RouteChange, RouteFault, RouteReplica};

@@ -1,9 +1,10 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
+    time::Duration,
 };
 
+use super::covering::{Budget, Covering, Covers, PRESENT, below};
 use crate::{index::FilterIndex, interest::InterestChange, topic::TopicFilter, wire::RouteOp};
 
 /// What of local interest is announced over a link: interest ∩ imports, counted, and reduced by covering.
@@ -17,15 +18,20 @@ use crate::{index::FilterIndex, interest::InterestChange, topic::TopicFilter, wi
 /// ```
 ///
 /// Invariants: a wanted route is announced or hidden, never both; an announced route covers each hidden one. So the
-/// announced routes match exactly the topics that the wanted ones match.
+/// announced routes match all topics that the wanted ones match, and no others but those of a cover that lingers: one
+/// that nobody wants any more, while what it hid is announced little by little.
+///
+/// No step is large for being about a cover: what follows of its coming and going is spread, see [`Covers`].
 #[derive(Debug)]
 pub(super) struct View {
     imports: Vec<TopicFilter>,
-    /// With the number of interest filters that want each.
+    /// With the number of interest filters that want each; 0 for one that lingers.
     announced: BTreeMap<TopicFilter, u64>,
     hidden: BTreeMap<TopicFilter, u64>,
     /// Announced routes with a wildcard: nothing else covers another route.
-    wide: FilterIndex<u8>,
+    covers: Covers,
+    /// Changes that were made so far.
+    made: u64,
 }
 
 impl View {
@@ -35,7 +41,8 @@ impl View {
             imports: reduce(imports, seed),
             announced: BTreeMap::new(),
             hidden: BTreeMap::new(),
-            wide: FilterIndex::new(seed),
+            covers: Covers::new(seed),
+            made: 0,
         }
     }
 
@@ -73,7 +80,11 @@ impl View {
                 *shifts.entry(route.clone()).or_default() += 1;
             }
         }
-        self.shift(shifts)
+        // An operator's change takes effect at once, also on what lingers.
+        let budget = std::mem::replace(&mut self.covers.budget, Budget::UNLIMITED);
+        let ops = self.shift(shifts);
+        self.covers.budget = budget;
+        ops
     }
 
     /// The imports, without those that another one covers.
@@ -81,7 +92,7 @@ impl View {
         &self.imports
     }
 
-    /// The announced routes, with how many interest filters want each, in order.
+    /// The announced routes, with how many interest filters want each, in order; 0 for one that lingers.
     pub(super) fn announced(&self) -> &BTreeMap<TopicFilter, u64> {
         &self.announced
     }
@@ -91,37 +102,94 @@ impl View {
         self.hidden.len()
     }
 
+    /// Sets how fast covering follows. Without it, all that follows from a change of interest is done at once, and what
+    /// is announced is never withdrawn for being covered.
+    pub(super) fn set_covering(&mut self, covering: Covering) {
+        self.covers.set(covering);
+    }
+
+    /// It is so late: covering may do something again.
+    pub(super) fn set_now(&mut self, now: Duration) {
+        self.covers.budget.fill(now);
+    }
+
+    /// Goes on with what covering has to do. `acked`: up to where all connected peers have acknowledged the set.
+    pub(super) fn advance(&mut self, now: Duration, acked: Option<u64>) -> Vec<RouteOp> {
+        self.set_now(now);
+        self.covers.acknowledged(acked);
+        let mut ops = self.step(Vec::new(), Vec::new());
+        for route in self.covers.ripe(now, &self.announced) {
+            let Some(count) = self.announced.remove(&route) else { continue };
+            self.covers.remove(&route);
+            self.hidden.insert(route.clone(), count);
+            ops.push(RouteOp::Remove(route));
+            self.made += 1;
+        }
+        ops
+    }
+
+    /// When [`advance`](Self::advance) has something to do, if nothing else happens.
+    pub(super) fn next_advance(&self) -> Option<Duration> {
+        self.covers.next()
+    }
+
+    /// Whether covers wait to be acknowledged.
+    pub(super) fn awaits_acknowledgement(&self) -> bool {
+        self.covers.awaits_acknowledgement()
+    }
+
+    /// Number of routes that nobody wants any more, announced until what they hid is.
+    pub(super) fn lingering(&self) -> usize {
+        self.covers.lingering()
+    }
+
     /// Moves the counts of routes. Only those that begin or cease to be wanted matter.
     fn shift(&mut self, shifts: BTreeMap<TopicFilter, i64>) -> Vec<RouteOp> {
-        let mut candidates = Vec::new();
-        let mut withdrawn = Vec::new();
+        let (mut entering, mut unwanted) = (Vec::new(), Vec::new());
         for (route, by) in shifts {
-            match self.announced.get_mut(&route).or_else(|| self.hidden.get_mut(&route)) {
-                None if by > 0 => candidates.push((route, Some(by.unsigned_abs()))),
-                None => {}
-                Some(count) => {
-                    *count = count.saturating_add_signed(by);
-                    if *count == 0 {
-                        withdrawn.extend(self.forget(route));
-                    }
+            if let Some(count) = self.announced.get_mut(&route) {
+                let before = std::mem::replace(count, count.saturating_add_signed(by));
+                match (before, *count) {
+                    // It lingered.
+                    (0, 1..) => self.covers.add(&route, self.made),
+                    (1.., 0) => unwanted.push(route),
+                    _ => {}
                 }
+            } else if let Some(count) = self.hidden.get_mut(&route) {
+                *count = count.saturating_add_signed(by);
+                if *count == 0 {
+                    self.hidden.remove(&route);
+                }
+            } else if by > 0 {
+                entering.push((route, by.unsigned_abs()));
             }
         }
-        // What is withdrawn covers nothing any more, and is removed only behind what it hid.
-        let bare: BTreeSet<TopicFilter> = withdrawn
-            .iter()
-            .filter(|route| route.is_wildcard())
-            .flat_map(|route| covered_by(&self.hidden, route))
-            .cloned()
-            .collect();
+        let mut withdrawn = Vec::new();
+        for route in unwanted {
+            if route.is_wildcard() && below(&self.hidden, &route, None).next().is_some() {
+                self.covers.linger(&route);
+            } else {
+                withdrawn.push(route);
+            }
+        }
+        self.step(entering, withdrawn)
+    }
+
+    /// One step: what enters, what it may hide or announce, and what goes. Every addition before every removal.
+    fn step(&mut self, entering: Vec<(TopicFilter, u64)>, withdrawn: Vec<TopicFilter>) -> Vec<RouteOp> {
+        for route in &withdrawn {
+            self.covers.remove(route);
+        }
+        let (bare, finished) = self.covers.bared(&self.hidden);
+        let mut candidates: Vec<_> = entering.into_iter().map(|(route, count)| (route, Some(count))).collect();
         candidates.extend(bare.into_iter().map(|route| (route, None)));
         candidates.sort_by_cached_key(|(route, _)| breadth(route));
 
-        let mut ops = Vec::with_capacity(candidates.len() + withdrawn.len());
+        let mut ops = Vec::with_capacity(candidates.len() + withdrawn.len() + finished.len());
         for (route, entering) in candidates {
-            let covered = self.wide.covers(&route);
+            let covered = self.covers.hide(&route);
             match entering {
-                Some(count) if covered => self.hide(route, count),
+                Some(count) if covered => drop(self.hidden.insert(route, count)),
                 Some(count) => ops.push(self.announce(route, count)),
                 None if covered => {}
                 None => {
@@ -131,50 +199,22 @@ impl View {
                 }
             }
         }
-        ops.extend(withdrawn.into_iter().map(RouteOp::Remove));
+        for route in withdrawn.into_iter().chain(finished) {
+            self.announced.remove(&route);
+            self.made += 1;
+            ops.push(RouteOp::Remove(route));
+        }
         ops
     }
 
     fn announce(&mut self, route: TopicFilter, count: u64) -> RouteOp {
+        self.made += 1;
         if route.is_wildcard() {
-            self.wide.insert(&route, PRESENT);
+            self.covers.add(&route, self.made);
         }
         self.announced.insert(route.clone(), count);
         RouteOp::Add(route)
     }
-
-    fn hide(&mut self, route: TopicFilter, count: u64) {
-        self.hidden.insert(route, count);
-    }
-
-    /// A route that is no longer wanted. Gives it back if it was announced.
-    fn forget(&mut self, route: TopicFilter) -> Option<TopicFilter> {
-        if self.hidden.remove(&route).is_some() {
-            return None;
-        }
-        self.announced.remove(&route)?;
-        if route.is_wildcard() {
-            self.wide.remove(&route, &PRESENT);
-        }
-        Some(route)
-    }
-}
-
-/// What an index of routes says of each.
-const PRESENT: u8 = 0;
-
-/// Those of `routes` that `wide` covers. Costs a look at each that begins as `wide` does before its first wildcard.
-fn covered_by<'a>(
-    routes: &'a BTreeMap<TopicFilter, u64>,
-    wide: &'a TopicFilter,
-) -> impl Iterator<Item = &'a TopicFilter> {
-    let text = wide.as_str();
-    let begin = &text[..text.find(['+', '#']).unwrap_or(text.len())];
-    // `a/#` covers `a` as well.
-    let parent = begin.strip_suffix('/').and_then(|parent| routes.get_key_value(parent));
-    let below = routes.range::<str, _>((Bound::Included(begin), Bound::Unbounded));
-    let below = below.take_while(move |(route, _)| route.as_str().starts_with(begin));
-    parent.into_iter().chain(below).map(|(route, _)| route).filter(|route| wide.covers(route))
 }
 
 /// The distinct routes that a filter makes with the imports.
@@ -219,12 +259,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn covered_routes_are_found_where_they_begin_alike(
+        fn covered_routes_are_found_where_they_begin_alike_and_behind_a_cursor(
             wide in filters(),
             routes in prop::collection::btree_map(filters(), Just(1), 0..40),
+            at in any::<prop::sample::Index>(),
         ) {
-            let expected: Vec<&TopicFilter> = routes.keys().filter(|route| wide.covers(route)).collect();
-            prop_assert_eq!(covered_by(&routes, &wide).collect::<BTreeSet<_>>(), expected.into_iter().collect());
+            let expected: BTreeSet<&TopicFilter> = routes.keys().filter(|route| wide.covers(route)).collect();
+            let all: Vec<&TopicFilter> = below(&routes, &wide, None).collect();
+            prop_assert_eq!(all.iter().copied().filter(|route| wide.covers(route)).collect::<BTreeSet<_>>(), expected);
+            if !all.is_empty() {
+                let at = at.index(all.len());
+                prop_assert_eq!(below(&routes, &wide, Some(all[at])).collect::<Vec<_>>(), &all[at + 1..]);
+            }
         }
 
         #[test]
@@ -238,8 +284,12 @@ mod tests {
         fn each_hidden_route_has_an_announced_cover(
             imports in prop::collection::vec(filters(), 0..4),
             calls in prop::collection::vec(prop::collection::vec((any::<bool>(), filters()), 0..4), 0..30),
+            bit_by_bit in any::<bool>(),
         ) {
             let mut view = View::new(imports.clone(), 7);
+            if bit_by_bit {
+                view.set_covering(Covering { stable: Duration::ZERO, per_second: 11 });
+            }
             let mut interest = BTreeSet::new();
             for call in calls {
                 let changes: Vec<InterestChange> = call.into_iter().filter_map(|(add, filter)| {
@@ -247,11 +297,14 @@ mod tests {
                     turned.then(|| if add { InterestChange::Added(filter) } else { InterestChange::Removed(filter) })
                 }).collect();
                 view.apply(&changes);
+                view.advance(view.covers.next().unwrap_or_default(), Some(view.made));
+                prop_assert!(view.announced.iter().all(|(a, count)| (*count == 0) == view.covers.is_lingering(a)));
                 let wanted: BTreeSet<TopicFilter> = interest.iter().flat_map(|filter| cut(view.imports(), filter)).collect();
-                let kept: BTreeSet<TopicFilter> = view.announced.keys().chain(view.hidden.keys()).cloned().collect();
+                let kept: BTreeSet<TopicFilter> = view.announced.iter().chain(&view.hidden).filter(|(_, count)| **count > 0).map(|(route, _)| route.clone()).collect();
                 prop_assert_eq!(kept, wanted);
                 prop_assert!(view.hidden.keys().all(|h| view.announced.keys().any(|a| a != h && a.covers(h))));
-                prop_assert_eq!(view.announced.keys().filter(|route| route.is_wildcard()).count(), view.wide.len());
+                let wide: Vec<&TopicFilter> = view.announced.iter().filter(|(route, count)| route.is_wildcard() && **count > 0).map(|(route, _)| route).collect();
+                prop_assert_eq!(wide, view.covers.firm().collect::<Vec<_>>());
             }
         }
     }

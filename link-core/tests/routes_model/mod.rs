@@ -1,11 +1,14 @@
 //! What the tests of route sets share: strategies, a writer with its true history, and a reader's table.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use link_core::{
     interest::InterestChange,
-    routes::{RouteChange, RouteKey, RouteLog},
+    routes::{Covering, RouteChange, RouteKey, RouteLog},
     topic::{Topic, TopicFilter},
     wire::{Incarnation, RouteOp, RoutePosition},
 };
@@ -133,6 +136,21 @@ impl Writer {
         let filters: Set = filters.iter().cloned().collect();
         let changes: Vec<InterestChange> = filters.iter().map(toggle).collect();
         self.step(|log, _| log.apply(&changes));
+    }
+
+    /// Sets how fast covering follows.
+    pub fn set_covering(&mut self, covering: Covering) {
+        self.log.set_covering(covering);
+        self.whole.set_covering(covering);
+    }
+
+    pub fn set_now(&mut self, now: Duration) {
+        self.step(|log, _| log.set_now(now));
+    }
+
+    /// Lets covering go on.
+    pub fn advance(&mut self, now: Duration, acked: Option<u64>) {
+        self.step(|log, _| log.advance(now, acked));
     }
 
     pub fn set_imports(&mut self, imports: Vec<TopicFilter>) {

@@ -29,6 +29,8 @@ pub(crate) enum Expected {
 pub(crate) struct Knowledge {
     topics: Vec<String>,
     news: Duration,
+    /// How much longer than that what is no longer wanted may be known, since a cover of it lingers.
+    linger: Duration,
     /// Names of clusters, by node.
     clusters: Vec<&'static str>,
     /// How many subscriptions of a node match each topic.
@@ -41,6 +43,8 @@ pub(crate) struct Knowledge {
     off: BTreeMap<(Site, &'static str), bool>,
     /// By (who forwards, who wants).
     known: BTreeMap<(Site, Site), Vec<Known>>,
+    /// When a node forgot what it knew of another one, by (who knew, of whom).
+    forgot: BTreeMap<(Site, Site), Duration>,
     /// By pairs, the smaller first.
     paths: BTreeMap<(Site, Site), Path>,
 }
@@ -60,7 +64,7 @@ struct Path {
 }
 
 impl Knowledge {
-    pub(crate) fn new(topology: &Topology, topics: Vec<String>, news: Duration) -> Self {
+    pub(crate) fn new(topology: &Topology, topics: Vec<String>, news: Duration, linger: Duration) -> Self {
         let sites = topology.sites();
         let clusters: Vec<&'static str> = (0..sites).map(|site| topology.cluster_of(site).0.name).collect();
         let mut imports = BTreeMap::new();
@@ -78,10 +82,12 @@ impl Knowledge {
             paths: pairs.into_iter().map(|pair| (pair, Path::default())).collect(),
             imports,
             imports_changed: BTreeMap::new(),
+            forgot: BTreeMap::new(),
             off: BTreeMap::new(),
             clusters,
             topics,
             news,
+            linger,
         }
     }
 
@@ -115,9 +121,28 @@ impl Knowledge {
 
     /// A node has forgotten what it knew of another one.
     pub(crate) fn forgot(&mut self, now: Duration, site: Site, of: Site) {
+        self.forgot.insert((site, of), now);
         for known in self.known.get_mut(&(site, of)).into_iter().flatten() {
             *known = Known { since: now, certain: Some(false) };
         }
+    }
+
+    /// Node `a` has acknowledged a filter that node `b` wants: it must know of it from now on. Says whether that was not
+    /// certain before. What it acknowledged before it forgot all, over the connection that broke with that, says nothing.
+    pub(crate) fn acknowledged(&mut self, a: Site, b: Site, filter: &str) -> bool {
+        let since = self.paths.get(&pair(a, b)).and_then(|path| path.ready).map(|(_, since)| since);
+        let forgot = self.forgot.get(&(a, b)).copied();
+        if since.is_none_or(|since| forgot.is_some_and(|forgot| forgot > since)) {
+            return false;
+        }
+        let mut news = false;
+        for topic in 0..self.topics.len() {
+            if super::matches(filter, &self.topics[topic]) && self.wanted(b, a, topic) {
+                let known = self.known.get_mut(&(a, b)).and_then(|known| known.get_mut(topic));
+                news |= known.is_some_and(|known| known.certain.replace(true) != Some(true));
+            }
+        }
+        news
     }
 
     /// A connection of two nodes is good.
@@ -227,7 +252,7 @@ impl Knowledge {
         for (a, b) in [(a, b), (b, a)] {
             for topic in 0..self.topics.len() {
                 let wanted = self.wanted(b, a, topic);
-                let news = self.news;
+                let news = if wanted { self.news } else { self.news + self.linger };
                 let Some(known) = self.known.get_mut(&(a, b)).and_then(|known| known.get_mut(topic)) else { continue };
                 if ready.max(disturbed).max(known.since) + news <= now {
                     known.certain = Some(wanted);

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use link_core::delivery::Overflow;
+use link_core::{delivery::Overflow, routes::Covering};
 
 /// The numbers of a world: what the links are set to, and how good network and hosts are while nothing is wrong.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct Settings {
     pub host: Duration,
     /// Every so manieth message is refused by the hosts; 0: none.
     pub refuse_every: u64,
+    /// How fast covering follows what is wanted.
+    pub covering: Covering,
     /// Filters of a device fleet that each node has from the beginning, of about 1,500 bytes each.
     pub fleet: usize,
 }
@@ -69,6 +71,7 @@ impl Settings {
         rate: 12_500_000,
         host: Duration::from_micros(200),
         refuse_every: 0,
+        covering: Covering { stable: Duration::from_secs(1), per_second: 1000 },
         fleet: 0,
     };
 
@@ -83,6 +86,7 @@ impl Settings {
         channels: 3,
         datagrams: 1200,
         route_ring: 6,
+        covering: Covering { stable: Duration::from_millis(500), per_second: 11 },
         jitter: Duration::from_millis(30),
         host: Duration::from_millis(5),
         ..Self::USUAL
@@ -115,6 +119,13 @@ impl Settings {
     /// which that began, or at which the connection became good, whichever is later.
     pub fn news(&self) -> Duration {
         self.flight() * 4 + self.written(self.fleet * 1600 * 2) + Duration::from_millis(100)
+    }
+
+    /// How long a cover that nobody wants any more stays announced at most, for what it hid to be announced first.
+    pub fn linger(&self) -> Duration {
+        // Clients, and what their filters make with each of some topics.
+        let hidden = 64 + self.fleet as u32;
+        Duration::from_millis(100) * (hidden / (self.covering.per_second / 11).max(1) + 1)
     }
 
     /// The time after the last fault within which every link is live and both route sets of each are equal.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use bytes::Bytes;
 use link_core::{
     message::{Message, QoS},
-    node::{Input, PeerId},
+    node::{AckError, AckFrom, Acked, BarrierId, Input, PeerId},
     topic::{Topic, TopicFilter},
 };
 
@@ -15,6 +15,9 @@ use crate::{
     model::{Accepted, Expected},
     plan::{Action, Site},
 };
+
+/// How long a subscriber waits for acknowledgements.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl World {
     pub(super) fn step(&mut self, step: usize) {
@@ -75,6 +78,32 @@ impl World {
             self.knowledge.change(self.now, site, &[], &[filter.to_owned()]);
         }
         self.broker(site, |broker, reports| broker.subscribe(&name, &parsed, durable, reports));
+        self.wait_acked(site, filter, parsed);
+    }
+
+    /// Every third subscriber waits until all peers have acknowledged what it wants.
+    fn wait_acked(&mut self, site: Site, text: &str, filter: TopicFilter) {
+        let Some(running) = self.sites[site].running.as_mut() else { return };
+        running.subscribed += 1;
+        if running.subscribed % 3 != 0 {
+            return;
+        }
+        let barrier = BarrierId(running.subscribed);
+        running.barriers.insert(barrier, text.to_owned());
+        let deadline = running.clock(self.now) + PATIENCE;
+        self.input(site, Input::Barrier { barrier, filter, from: AckFrom::All, deadline });
+    }
+
+    /// From now on every node that has acknowledged an interest forwards.
+    pub(super) fn barrier_done(&mut self, site: Site, barrier: BarrierId, result: Result<Acked, AckError>) {
+        let Some(running) = self.sites[site].running.as_mut() else { return };
+        let Some(filter) = running.barriers.remove(&barrier) else { return };
+        let Ok(acked) = result else { return };
+        for node in acked.by.values().flatten() {
+            if let Some(other) = self.site_named(node.as_str()) {
+                self.stats.acked += u64::from(self.knowledge.acknowledged(other, site, &filter));
+            }
+        }
     }
 
     fn client_unsubscribes(&mut self, client: usize, which: usize) {

@@ -93,6 +93,7 @@ impl World {
             Output::Close { connection } => self.close(site, connection),
             Output::Deliver { peer, ticket, message, origin } => self.deliver(site, peer, ticket, message, origin),
             Output::Forget { peer } => self.forget(site, peer),
+            Output::BarrierDone { barrier, result } => self.barrier_done(site, barrier, result),
             Output::Changed { .. } => {}
         }
     }

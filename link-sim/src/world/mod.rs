@@ -114,6 +114,8 @@ pub struct Stats {
     pub accepted: u64,
     /// Messages that hosts took.
     pub taken: u64,
+    /// How often a subscriber heard that a peer knows what it wants, and nothing else made that certain before.
+    pub acked: u64,
     /// Frames that arrived.
     pub frames: u64,
     /// Faults that were injected.
@@ -127,6 +129,7 @@ impl Stats {
         self.published += other.published;
         self.accepted += other.accepted;
         self.taken += other.taken;
+        self.acked += other.acked;
         self.frames += other.frames;
         self.faults += other.faults;
     }
@@ -222,7 +225,7 @@ impl World {
             clients: clients.collect(),
             hostile,
             sessions: Sessions::new(sites.len()),
-            knowledge: Knowledge::new(topology, topics(), plan.settings.news()),
+            knowledge: Knowledge::new(topology, topics(), plan.settings.news(), plan.settings.linger()),
             copies: Copies::default(),
             originals: BTreeMap::new(),
             history: observe::History::default(),

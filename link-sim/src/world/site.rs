@@ -11,7 +11,7 @@ use link_core::{
     interest::Subscriptions,
     link::{ClusterName, LinkConfig, NodeName},
     message::Message,
-    node::{Node, NodeConfig, PeerId, Publisher, Ticket},
+    node::{BarrierId, Node, NodeConfig, PeerId, Publisher, Ticket},
     topic::TopicFilter,
     transport::Endpoint,
 };
@@ -62,6 +62,9 @@ pub(super) struct Running {
     pub(super) ahead: Duration,
     pub(super) wake: Option<Duration>,
     pub(super) undrained: bool,
+    /// Subscriptions so far, and the filters of which somebody waits to hear that they are acknowledged.
+    pub(super) subscribed: u32,
+    pub(super) barriers: BTreeMap<BarrierId, String>,
     /// Attempts to connect, by link, with the time of each of the last ones.
     pub(super) attempts: BTreeMap<String, VecDeque<Duration>>,
 }
@@ -100,6 +103,7 @@ pub(super) fn start(
     config.starts = starts;
     config.lanes = settings.lanes;
     config.route_ring = settings.route_ring;
+    config.covering = settings.covering;
     config.limits.max_frame = settings.max_frame;
     let mut seed = [0; 32];
     for chunk in seed.chunks_mut(8) {
@@ -119,6 +123,8 @@ pub(super) fn start(
         ahead: Duration::from_secs(ahead) + rng.between(Duration::ZERO, Duration::from_secs(1)),
         wake: None,
         undrained: false,
+        subscribed: 0,
+        barriers: BTreeMap::new(),
         attempts: BTreeMap::new(),
     })
 }
