@@ -7,6 +7,7 @@ use crate::{
     delivery::{Budget, Inbox, Outbox},
     link::{ClusterName, Link, LinkConfig, LinkError, LinkId, LinkState, NodeName, Part, Peer},
     routes::{RouteKey, RouteLog, RouteReplica},
+    topic::TopicFilter,
     wire::{CloseCode, Incarnation},
 };
 
@@ -29,7 +30,7 @@ impl Node {
         key[8..].copy_from_slice(&self.rng.next().to_be_bytes());
         let mut log = RouteLog::new(incarnation, RouteKey(key), Vec::new(), self.config.route_ring);
         log.set_covering(self.config.covering);
-        log.set_imports(config.topics.clone(), &self.interest);
+        self.set_topics(&mut log, &config.topics);
         let (state, reason) = first_state(&config);
         let name = config.name.clone();
         let link = Link {
@@ -79,7 +80,10 @@ impl Node {
         let old = std::mem::replace(&mut link.config, Arc::new(config));
         let new = link.config.clone();
         if old.topics != new.topics {
-            link.log.set_imports(new.topics.clone(), &self.interest);
+            if let Some(mut link) = self.links.remove(&id) {
+                self.set_topics(&mut link.log, &new.topics);
+                self.links.insert(id, link);
+            }
             self.routes_changed(id);
             self.plan_covering(id);
         }
@@ -150,6 +154,14 @@ impl Node {
         let strangers: Vec<_> = self.connections.keys().copied().collect();
         for connection in strangers {
             self.close(connection, CloseCode::Shutdown, "the node stops");
+        }
+    }
+
+    /// Sets the topics of a link's log. With those of another link it shares what is large.
+    fn set_topics(&self, log: &mut RouteLog, topics: &[TopicFilter]) {
+        match self.links.values().find(|other| other.log.has_imports(topics)) {
+            Some(other) => log.join(&other.log),
+            None => log.set_imports(topics.to_vec(), &self.interest),
         }
     }
 
@@ -296,8 +308,19 @@ impl Node {
         }
     }
 
+    /// In how many different route sets the links announce it: those of the same topics share one.
+    pub fn route_views(&self) -> usize {
+        let mut views: Vec<&RouteLog> = Vec::new();
+        for link in self.links.values() {
+            if !views.iter().any(|log| log.shares_with(&link.log)) {
+                views.push(&link.log);
+            }
+        }
+        views.len()
+    }
+
     /// Every filter with a local subscriber.
-    pub fn interest(&self) -> &BTreeSet<crate::topic::TopicFilter> {
+    pub fn interest(&self) -> &BTreeSet<TopicFilter> {
         &self.interest
     }
 }

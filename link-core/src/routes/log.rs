@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Bound,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,13 +22,16 @@ use crate::{
 ///
 /// One change of interest costs `O(topics · levels · log n)`, and beside that a bounded walk over what covers hide;
 /// without a [`Covering`] a walk over all that may be hidden by a withdrawn cover.
-/// A kept change costs about 100 bytes; the texts of filters are shared.
+/// A kept change costs about 100 bytes; the texts of filters are shared. Logs of the same topics can share the set, see
+/// [`SharedLogs`](super::SharedLogs); one that is changed alone has its own from then on.
 #[derive(Debug)]
 pub struct RouteLog {
     incarnation: Incarnation,
-    seq: u64,
+    pub(super) seq: u64,
     digest: RouteDigest,
-    view: View,
+    pub(super) view: Arc<View>,
+    /// Where it came to a view that another log had.
+    pub(super) joined: u64,
     /// The changes `(seq - ring.len(), seq]`.
     ring: VecDeque<Change>,
     capacity: usize,
@@ -68,7 +72,8 @@ impl RouteLog {
             incarnation,
             seq: 0,
             digest: RouteDigest::new(key),
-            view: View::new(imports, key.seed()),
+            view: Arc::new(View::new(imports, key.seed())),
+            joined: 0,
             ring: VecDeque::new(),
             capacity: ring,
         }
@@ -77,7 +82,7 @@ impl RouteLog {
     /// Takes changes of local interest as one step. The changes of the set that follow are in the log in an order in
     /// which each addition comes before each removal.
     pub fn apply(&mut self, changes: &[InterestChange]) {
-        let ops = self.view.apply(changes);
+        let ops = Arc::make_mut(&mut self.view).apply(changes);
         self.record(ops);
     }
 
@@ -85,25 +90,26 @@ impl RouteLog {
     /// it. The set moves to its new state by ordinary changes, additions first.
     pub fn set_imports<'a>(&mut self, imports: Vec<TopicFilter>, interest: impl IntoIterator<Item = &'a TopicFilter>) {
         let seed = self.key().seed();
-        let ops = self.view.set_imports(imports, interest, seed);
+        let ops = Arc::make_mut(&mut self.view).set_imports(imports, interest, seed);
         self.record(ops);
     }
 
     /// Sets how fast covering follows what is wanted. Without it, what a withdrawn cover hid is announced at once, and what
     /// was announced before its cover stays; with it, both go on bit by bit, in [`advance`](Self::advance).
     pub fn set_covering(&mut self, covering: Covering) {
-        self.view.set_covering(covering);
+        Arc::make_mut(&mut self.view).set_covering(covering);
     }
 
     /// It is so late, since any fixed start: what covering may do by [`apply`](Self::apply) depends on it.
     pub fn set_now(&mut self, now: Duration) {
-        self.view.set_now(now);
+        Arc::make_mut(&mut self.view).set_now(now);
     }
 
     /// Goes on with what covering has to do. `acked`: the seq that every connected peer has acknowledged, `None` without
     /// one.
     pub fn advance(&mut self, now: Duration, acked: Option<u64>) {
-        let ops = self.view.advance(now, acked);
+        let acked = acked.map(|seq| self.in_view(seq));
+        let ops = Arc::make_mut(&mut self.view).advance(now, acked);
         self.record(ops);
     }
 
@@ -240,7 +246,7 @@ impl RouteLog {
         self.ring.get(self.ring.len().checked_sub(self.back(seq)?)?.checked_sub(1)?)
     }
 
-    fn record(&mut self, ops: Vec<RouteOp>) {
+    pub(super) fn record(&mut self, ops: Vec<RouteOp>) {
         for op in ops {
             match &op {
                 RouteOp::Add(filter) => self.digest.add(filter),

@@ -54,6 +54,7 @@ mod covering;
 mod digest;
 mod log;
 mod replica;
+mod sharing;
 mod sketch;
 mod snapshot;
 mod view;
@@ -62,6 +63,7 @@ pub use covering::Covering;
 pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};
 pub use replica::{RouteChange, RouteFault, RouteReplica};
+pub use sharing::SharedLogs;
 pub use sketch::{
     Cell, Cells, Decoder, Difference, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteId, Sketch, SketchFault,
 };
