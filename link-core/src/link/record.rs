@@ -32,9 +32,10 @@ pub(crate) struct Link {
     pub(crate) dialled: Option<ConnectionId>,
     /// Which of the servers that is, or is to be.
     pub(crate) dialled_at: usize,
-    /// An attempt at the first server while a later one is connected, and the connection that came of it.
+    /// An attempt at another server while one is connected, the connection that came of it, and which server.
     pub(crate) returning_dial: Option<DialId>,
     pub(crate) returning: Option<ConnectionId>,
+    pub(crate) returning_to: usize,
     /// The peer whose own connection took precedence over one that this side dialled.
     pub(crate) yielded_to: Option<PeerId>,
     /// The node that answered last, for the next HELLO.

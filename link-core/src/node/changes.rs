@@ -46,6 +46,7 @@ impl Node {
             dialled_at: 0,
             returning_dial: None,
             returning: None,
+            returning_to: 0,
             dialled: None,
             yielded_to: None,
             last_node: None,

@@ -157,7 +157,7 @@ const CONTROL_MOST: usize = 32 << 20;
 enum Timer {
     /// The pause before the next attempt is over.
     Dial(LinkId),
-    /// A link that is connected at a later address tries its first one.
+    /// A link that is connected at a later address tries its first one, or looks for a node that is away.
     Return(LinkId),
     /// The handshake takes too long.
     Handshake(ConnectionId),
@@ -260,7 +260,7 @@ impl Node {
         while let Some(timer) = self.timers.pop(self.now) {
             match timer {
                 Timer::Dial(link) => self.dial(link),
-                Timer::Return(link) => self.try_first(link),
+                Timer::Return(link) => self.try_another(link),
                 Timer::Handshake(connection) => {
                     let patience = "the handshake took too long";
                     self.close(connection, CloseCode::Timeout, patience);

@@ -142,6 +142,7 @@ impl Node {
                 self.hand_over(peer, &holders);
             }
         }
+        self.plan_search(id);
     }
 
     /// Where a message goes that was let in for the holder of its lane: the holder may be another one by now.
