@@ -252,8 +252,6 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
-
     #[test]
     fn each_message_comes_once_into_a_cluster(both in any::<bool>(), acts in prop::collection::vec(act(), 1..150)) {
         let mut world = World::new(both);
