@@ -10,7 +10,10 @@ use link_core::{
     routes::{RouteKey, RouteLog},
     topic::TopicFilter,
     transport::Identity,
-    wire::{Digest, Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RoutePosition, decode, encode},
+    wire::{
+        Digest, Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RoutePosition, RouteResume, decode,
+        encode,
+    },
 };
 
 /// The node `us-1`, with a link to the cluster `eu` whose nodes the test plays.
@@ -106,13 +109,23 @@ impl Us {
                 holds: None,
                 lanes: lanes(),
                 received: Vec::new(),
+                kept_from: 0,
+                cells: Vec::new(),
             })),
         );
         let Some((_, Frame::Hello(answer))) = self.said.last().cloned() else { panic!("no HELLO") };
         let knows = Some(answer.incarnation);
         self.hears(
             number,
-            &Frame::Ready(Ready { incarnation: life(1), routes, lanes: lanes(), knows, holds, received: Vec::new() }),
+            &Frame::Ready(Ready {
+                incarnation: life(1),
+                routes,
+                lanes: lanes(),
+                knows,
+                holds,
+                received: Vec::new(),
+                cells: Vec::new(),
+            }),
         );
     }
 
@@ -202,7 +215,14 @@ fn a_heartbeat_or_a_resume_acknowledges_too() {
         let (holds, routes) =
             (Some(us.announced(0)), RoutePosition { incarnation: life(1), ..RoutePosition::default() });
         let heartbeat = Heartbeat { routes, holds, sent: 0, echo: None, held: 0, datagrams: 0 };
-        us.hears(1, &if resume { Frame::RouteResume(holds) } else { Frame::Heartbeat(heartbeat) });
+        us.hears(
+            1,
+            &if resume {
+                Frame::RouteResume(RouteResume { holds, cells: Vec::new() })
+            } else {
+                Frame::Heartbeat(heartbeat)
+            },
+        );
         assert_eq!(us.acked(), ["eu-1"]);
     }
 }

@@ -74,12 +74,22 @@ fn hello(cluster: &str) -> Hello {
         holds: None,
         lanes: (0..8).map(|lane| LaneMark { lane, seq: 1 }).collect(),
         received: Vec::new(),
+        kept_from: 0,
+        cells: Vec::new(),
     }
 }
 
 fn ready() -> Ready {
     let Hello { lanes, .. } = hello("x");
-    Ready { incarnation: LIFE, routes: empty(LIFE), lanes, knows: None, holds: None, received: Vec::new() }
+    Ready {
+        incarnation: LIFE,
+        routes: empty(LIFE),
+        lanes,
+        knows: None,
+        holds: None,
+        received: Vec::new(),
+        cells: Vec::new(),
+    }
 }
 
 fn body(topic: &str) -> Bytes {

@@ -57,12 +57,22 @@ fn hello(node: &str, incarnation: Incarnation, knows: Option<Incarnation>) -> Fr
         holds: None,
         lanes: lanes(),
         received: Vec::new(),
+        kept_from: 0,
+        cells: Vec::new(),
     }))
 }
 
 fn ready(incarnation: Incarnation, knows: Incarnation) -> Frame {
     let routes = position(incarnation);
-    Frame::Ready(Ready { incarnation, routes, lanes: lanes(), knows: Some(knows), holds: None, received: Vec::new() })
+    Frame::Ready(Ready {
+        incarnation,
+        routes,
+        lanes: lanes(),
+        knows: Some(knows),
+        holds: None,
+        received: Vec::new(),
+        cells: Vec::new(),
+    })
 }
 
 impl Us {

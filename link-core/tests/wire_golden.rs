@@ -9,11 +9,12 @@ use bytes::Bytes;
 use link_core::{
     link::{ClusterName, NodeName, Scope},
     message::{Message, Properties, QoS},
+    routes::{Cell, RouteId},
     topic::{Topic, TopicFilter},
     wire::{
         Ack, Batch, Close, CloseCode, Datagram, DatagramAck, Digest, Entry, Frame, Heartbeat, Hello, Incarnation,
-        LaneMark, Limits, Ready, RefusedReason, RouteDelta, RouteOp, RoutePosition, RouteSnapshot, decode,
-        decode_message, encode, encode_message,
+        LaneMark, Limits, Ready, RefusedReason, RouteCells, RouteDelta, RouteDifference, RouteNeed, RouteOp,
+        RoutePosition, RouteResume, RouteSnapshot, decode, decode_message, encode, encode_message,
     },
 };
 
@@ -77,6 +78,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         holds: None,
         lanes: vec![],
         received: vec![],
+        kept_from: 0,
+        cells: Vec::new(),
     };
     let resumed_hello = Hello {
         about: Some(NodeName::new("eu-1").unwrap()),
@@ -87,6 +90,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         route_key: *b"0123456789abcdef",
         routes: position(300, 1 << 32, 0xfeed, 2),
         holds: Some(position(9, 7, u128::MAX, 1)),
+        kept_from: 1 << 32,
         lanes: vec![LaneMark { lane: 0, seq: 100 }, LaneMark { lane: 255, seq: u64::MAX }],
         received: vec![LaneMark { lane: 3, seq: 0 }],
         ..first_hello.clone()
@@ -111,6 +115,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 knows: Some(Incarnation { counter: 4, nonce: 0x1122_3344_5566_7788 }),
                 holds: Some(position(4, 2, 0xef, 1)),
                 received: vec![LaneMark { lane: 0, seq: 99 }],
+                cells: vec![],
             }),
         ),
         (
@@ -125,6 +130,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 knows: None,
                 holds: None,
                 received: vec![],
+                cells: vec![],
             }),
         ),
         (
@@ -145,8 +151,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 ..heartbeat
             }),
         ),
-        ("resume-nothing", Frame::RouteResume(None)),
-        ("resume", Frame::RouteResume(Some(position(1, 5, 0xabcd, 3)))),
+        ("resume-nothing", Frame::RouteResume(RouteResume::default())),
+        ("resume", Frame::RouteResume(RouteResume { holds: Some(position(1, 5, 0xabcd, 3)), cells: vec![] })),
         (
             "delta",
             Frame::RouteDelta(RouteDelta {
@@ -162,6 +168,32 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 part: 1,
                 last: true,
                 filters: vec![filter("bücher/a"), filter("bücher/b"), filter("böden")],
+            }),
+        ),
+        (
+            "resume-cells",
+            Frame::RouteResume(RouteResume {
+                holds: None,
+                cells: vec![Cell { ids: 0x0102_0304_0506_0708, check: 0x090a_0b0c }, Cell::default()],
+            }),
+        ),
+        ("need", Frame::RouteNeed(RouteNeed { first: 64, count: 960, estimator: true })),
+        (
+            "cells",
+            Frame::RouteCells(RouteCells {
+                first: 64,
+                cells: vec![Cell { ids: 0x1122_3344_5566_7788, check: 0x99aa_bbcc }],
+                estimator: None,
+            }),
+        ),
+        (
+            "difference",
+            Frame::RouteDifference(RouteDifference {
+                to: position(1, 7, 0xabce, 3),
+                part: 0,
+                last: true,
+                adds: vec![filter("fleet/7/temp")],
+                removes: vec![RouteId(0x1122_3344_5566_7788)],
             }),
         ),
         ("route-ack", Frame::RouteAck(position(1, 7, 0xabce, 3))),
@@ -287,12 +319,14 @@ fn a_vector_cut_inside_is_refused_or_another_frame() {
             if let Ok(other) = decode(cut.into(), &Limits::default()) {
                 let whole_fields = matches!(
                     &other,
-                    Frame::RouteResume(None)
+                    Frame::RouteResume(_)
                         | Frame::Ack(_)
                         | Frame::Hello(_)
                         | Frame::Batch(_)
-                        | Frame::Heartbeat(_)
+                        | Frame::Datagram(_)
                         | Frame::DatagramAck(_)
+                        | Frame::Heartbeat(_)
+                        | Frame::RouteCells(_)
                 );
                 assert!(whole_fields && other != frame, "{name} cut to {length} bytes gave {other:?}");
             }

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use link_core::{
     link::{ClusterName, NodeName, Scope},
     message::{Message, Properties, QoS},
+    routes::{Cell, Estimator, RouteId},
     topic::{Topic, TopicFilter},
     wire::{
         Ack, BATCH_OVERHEAD, Batch, BatchReader, BatchWriter, Close, CloseCode, Datagram, DatagramAck, Digest, Entry,
-        Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RefusedReason, RouteDelta, RouteOp,
-        RoutePosition, RouteSnapshot, decode, decode_message, encode, encode_message, frame_len, message_len,
+        Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RefusedReason, RouteCells, RouteDelta,
+        RouteDifference, RouteNeed, RouteOp, RoutePosition, RouteResume, RouteSnapshot, decode, decode_message, encode,
+        encode_message, frame_len, message_len,
     },
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -49,6 +51,10 @@ fn lanes() -> impl Strategy<Value = Vec<LaneMark>> {
         .prop_map(|lanes| lanes.into_iter().map(|(lane, seq)| LaneMark { lane, seq }).collect())
 }
 
+fn cells() -> impl Strategy<Value = Vec<Cell>> {
+    vec(any::<(u64, u32)>().prop_map(|(ids, check)| Cell { ids, check }), 0..5)
+}
+
 prop_compose! {
     fn hello()(
         (min_version, max_version, capabilities, max_frame, window) in any::<(u16, u16, u64, u32, u32)>(),
@@ -65,6 +71,7 @@ prop_compose! {
         lanes in lanes(),
         received in lanes(),
         scope in select(vec![Scope::Node, Scope::Cluster]),
+        (kept_from, cells) in (any::<u64>(), cells()),
     ) -> Hello {
         Hello {
             about: about.map(|node| NodeName::new(&node).unwrap()),
@@ -72,7 +79,7 @@ prop_compose! {
             node: NodeName::new(&node).unwrap(),
             expects: ClusterName::new(&expects).unwrap(),
             min_version, max_version, incarnation, knows, capabilities, max_frame, window, imports, route_key, routes,
-            holds, lanes, received, scope,
+            holds, lanes, received, kept_from, cells, scope,
         }
     }
 }
@@ -99,7 +106,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
         ((incarnation(), position(), lanes()), (option::of(incarnation()), option::of(position()), lanes()),).prop_map(
             |((incarnation, routes, lanes), (knows, holds, received))| {
-                Frame::Ready(Ready { incarnation, routes, lanes, knows, holds, received })
+                Frame::Ready(Ready { incarnation, routes, lanes, knows, holds, received, cells: Vec::new() })
             }
         ),
         (any::<u16>(), ".{0,80}")
@@ -109,7 +116,20 @@ fn frame() -> impl Strategy<Value = Frame> {
                 Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams })
             }
         ),
-        option::of(position()).prop_map(Frame::RouteResume),
+        (option::of(position()), cells()).prop_map(|(holds, cells)| Frame::RouteResume(RouteResume { holds, cells })),
+        any::<(u16, u16, bool)>().prop_map(|(first, count, estimator)| {
+            Frame::RouteNeed(RouteNeed { first: first.into(), count: count.into(), estimator })
+        }),
+        (any::<u16>(), cells(), any::<bool>()).prop_map(|(first, cells, estimator)| {
+            let estimator = estimator.then(|| vec![first as u8; Estimator::BYTES].into());
+            Frame::RouteCells(RouteCells { first: first.into(), cells, estimator })
+        }),
+        (position(), any::<(u32, bool)>(), vec(filter(), 0..20), vec(any::<u64>(), 0..20)).prop_map(
+            |(to, (part, last), adds, removes)| {
+                let removes = removes.into_iter().map(RouteId).collect();
+                Frame::RouteDifference(RouteDifference { to, part, last, adds, removes })
+            }
+        ),
         (any::<u64>(), position(), vec(op(), 0..20)).prop_map(|(from, to, ops)| Frame::RouteDelta(RouteDelta {
             from,
             to,

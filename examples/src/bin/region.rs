@@ -4,6 +4,14 @@
 //! region --name us --peer eu --listen 127.0.0.1:1883
 //! region --name eu --peer us --listen 127.0.0.1:1884 --dial mqtt://127.0.0.1:1883
 //! ```
+//! The same over QUIC, on the UDP port of that number. The first command makes certificates for trials, which protect
+//! nothing:
+//!
+//! ```sh
+//! region --name us --peer eu --certificates trial --make-certificates
+//! region --name us --peer eu --listen 127.0.0.1:1883 --transport quic --certificates trial
+//! region --name eu --peer us --listen 127.0.0.1:1884 --transport quic --certificates trial --dial quic://127.0.0.1:1883
+//! ```
 //! It prints `listening ADDRESS` when clients can connect, as user `us-user` with password `us-pass` at `us`. Then it
 //! answers lines on its standard input: `status` with the state of the link and its reason, `wants TOPIC` with `true`
 //! or `false`: whether the peer wants messages of that topic. It ends when its standard input does.
@@ -11,17 +19,20 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Parser;
-use examples::two_regions::{Failed, Region};
+use examples::two_regions::{Carrier, Certificates, Failed, Region};
 use link_core::{
-    link::{ClusterName, LinkConfig, Secret},
+    link::{ClusterName, LinkConfig, Secret, TlsSettings},
     topic::TopicFilter,
-    transport::Endpoint,
+    transport::{Endpoint, Transport},
 };
+use link_quic::{ListenError, QuicSettings, QuicTransport};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +52,15 @@ struct Arguments {
     /// The other region, for example `mqtt://127.0.0.1:1883`; without it this side waits to be dialled.
     #[arg(long)]
     dial: Option<Endpoint>,
+    /// What carries the link. The side that waits takes QUIC on the UDP port of the same number.
+    #[arg(long, value_enum, default_value_t, requires_if("quic", "certificates"))]
+    transport: Carrier,
+    /// Folder with `ca.pem`, `NAME.pem` and `NAME.key`, for QUIC.
+    #[arg(long)]
+    certificates: Option<PathBuf>,
+    /// Makes certificates of both regions in that folder, and ends. They are for trials, and protect nothing.
+    #[arg(long, requires = "certificates")]
+    make_certificates: bool,
     /// How often this side says that it lives, in milliseconds. Three missed in a row mean that the other is down.
     #[arg(long, default_value_t = 5_000)]
     heartbeat: u64,
@@ -53,22 +73,36 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn link(&self, topics: Vec<TopicFilter>) -> LinkConfig {
+    fn link(&self, topics: Vec<TopicFilter>, tls: Option<TlsSettings>) -> LinkConfig {
         let mut link = LinkConfig::new(self.peer.clone());
         link.topics = topics;
-        match &self.dial {
-            Some(server) => {
+        link.servers.extend(self.dial.clone());
+        match (&self.dial, self.transport) {
+            (Some(_), Carrier::Mqtt) => {
                 let (user, password) = login_of(&self.name);
-                link.servers = vec![server.clone()];
                 link.username = Some(user);
                 link.password = Some(Secret::new(password));
             }
-            None => link.peer_identity = Some(login_of(&self.peer).0),
+            (Some(_), Carrier::Quic) => link.tls = tls,
+            (None, Carrier::Mqtt) => link.peer_identity = Some(login_of(&self.peer).0),
+            // The name in its certificate.
+            (None, Carrier::Quic) => link.peer_identity = Some(self.peer.to_string()),
         }
         link.heartbeat = Duration::from_millis(self.heartbeat);
         link.keep_alive = Duration::from_secs(self.keep_alive);
         link.retry_max = Duration::from_millis(self.retry);
         link
+    }
+
+    /// What it needs beside the transport of its broker.
+    fn quic(&self, tls: Option<&TlsSettings>) -> Result<Option<Arc<dyn Transport>>, ListenError> {
+        let Some(tls) = tls else { return Ok(None) };
+        let settings = QuicSettings { keep_alive: Duration::from_secs(self.keep_alive), ..QuicSettings::default() };
+        let transport = match self.dial {
+            Some(_) => QuicTransport::new(settings),
+            None => QuicTransport::listen(self.listen, tls, settings)?,
+        };
+        Ok(Some(Arc::new(transport)))
     }
 }
 
@@ -92,11 +126,21 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<(), Failed> {
     let name = &arguments.name;
+    if arguments.make_certificates {
+        let folder = arguments.certificates.clone().unwrap_or_default();
+        return Certificates::at(folder).make(&[name, &arguments.peer]);
+    }
     let (user, password) = (format!("{name}-user"), format!("{name}-pass"));
     let (peer, secret) = login_of(&arguments.peer);
-    let region = Region::start(name.as_str(), arguments.listen, &[(&user, &password), (&peer, &secret)]).await?;
+    let users = [(&*user, &*password), (&*peer, &*secret)];
+    let tls = match &arguments.certificates {
+        Some(folder) if arguments.transport == Carrier::Quic => Some(Certificates::at(folder).of(name)?),
+        _ => None,
+    };
+    let quic = arguments.quic(tls.as_ref()).map_err(|error| Failed::Wrong(error.to_string()))?;
+    let region = Region::start_with(name.as_str(), arguments.listen, &users, quic).await?;
     let everything = TopicFilter::new("#").map_err(|error| Failed::Wrong(error.to_string()))?;
-    region.linker().create_link(arguments.link(vec![everything])).await?;
+    region.linker().create_link(arguments.link(vec![everything], tls)).await?;
     say(&format!("listening {}", region.address()))?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {

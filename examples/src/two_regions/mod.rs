@@ -12,6 +12,7 @@
 mod asymmetric;
 mod bridge;
 mod carrier;
+mod certificates;
 mod cut;
 mod exchange;
 mod faithful;
@@ -27,6 +28,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use carrier::Carrier;
+pub use certificates::Certificates;
 pub use region::Region;
 pub use report::Report;
 

@@ -48,21 +48,24 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn start(ends: &Ends, way: Way, sink: Arc<Sink>) -> Result<Self, Failure> {
+    pub(super) fn start(ends: &Ends, way: Way, sink: Arc<Sink>, heartbeat: Duration) -> Result<Self, Failure> {
         match way {
-            Way::MqttCubic | Way::MqttBbr => Self::over_mqtt(ends, sink),
-            _ => Self::over_quic(ends, way, sink),
+            Way::MqttCubic | Way::MqttBbr => Self::over_mqtt(ends, sink, heartbeat),
+            _ => Self::over_quic(ends, way, sink, heartbeat),
         }
     }
 
-    fn over_quic(ends: &Ends, way: Way, sink: Arc<Sink>) -> Result<Self, Failure> {
+    fn over_quic(ends: &Ends, way: Way, sink: Arc<Sink>, heartbeat: Duration) -> Result<Self, Failure> {
         let address = SocketAddr::from((ends.net.b().address(), 14567));
         let ca = DevelopmentCa::new()?;
         let (us, eu) = (ca.settings(&ClusterName::new("us")?)?, ca.settings(&ClusterName::new("eu")?)?);
         let (mut from, mut to) = (link("us", &[])?, link("eu", &[format!("quic://{address}")])?);
         to.tls = Some(us);
         from.tls = Some(eu.clone());
-        (from.window, to.window) = (WINDOW, WINDOW);
+        for link in [&mut from, &mut to] {
+            link.window = WINDOW;
+            link.heartbeat = heartbeat;
+        }
         let settings = quic_settings(way);
         let far =
             ends.b(async move { start("eu", Arc::new(QuicTransport::listen(address, &eu, settings)?), sink, from) })?;
@@ -70,13 +73,14 @@ impl Link {
         Self::live(ends, transport, to, far, None)
     }
 
-    fn over_mqtt(ends: &Ends, sink: Arc<Sink>) -> Result<Self, Failure> {
+    fn over_mqtt(ends: &Ends, sink: Arc<Sink>, heartbeat: Duration) -> Result<Self, Failure> {
         let bind = SocketAddr::from((ends.net.b().address(), 1883));
         let (mut from, mut to) = (link("us", &[])?, link("eu", &[format!("mqtt://{bind}")])?);
         to.username = Some("link".to_owned());
         to.password = Some(Secret::new("secret"));
         for link in [&mut from, &mut to] {
             link.window = WINDOW;
+            link.heartbeat = heartbeat;
             link.max_inflight = INFLIGHT;
             link.connections = CONNECTIONS;
         }

@@ -32,20 +32,25 @@ const PROBE_SIZE: usize = 100;
 /// The bulk's publisher is so many bytes ahead of the host at the other end: the queue is never empty, and never full.
 const AHEAD: u64 = 12 << 20;
 const CUT: Duration = Duration::from_secs(2);
+/// The link's default: three of them are longer than the cut.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Longest wait for a link after a cut.
-const RETURN: Duration = Duration::from_secs(30);
+pub(super) const RETURN: Duration = Duration::from_secs(30);
 
-/// What one run measures, or the medians of several.
-#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+/// What one run measures, or the medians of several. What was not measured is `None`.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 pub struct Figures {
     /// Payload that arrived, in bytes a second.
-    pub rate: f64,
+    pub rate: Option<f64>,
     /// Milliseconds of a small message on its way beside the bulk: the median.
     pub p50: Option<f64>,
     /// The same: 99 of 100 are faster.
     pub p99: Option<f64>,
     /// Milliseconds from the end of a cut until the link is live and a message published after the cut has arrived.
     pub back: Option<f64>,
+    /// The same after a cut that costs the link its connections.
+    #[serde(default)]
+    pub live: Option<f64>,
 }
 
 /// How long a run takes.
@@ -64,14 +69,14 @@ impl Times {
     pub fn of(path: &Path) -> Self {
         let seconds = Duration::from_secs;
         if path.is_slow() {
-            Self { warm: seconds(12), measured: seconds(24), every: Duration::from_millis(500) }
+            Self { warm: seconds(12), measured: seconds(15), every: Duration::from_millis(500) }
         } else {
             Self { warm: seconds(3), measured: seconds(4), every: Duration::from_millis(50) }
         }
     }
 }
 
-/// One run over a path of its own.
+/// One run over a path of its own: the bulk, small messages beside it, and a cut that the connections survive.
 ///
 /// # Errors
 /// If the path or what runs over it does not come up.
@@ -82,9 +87,9 @@ pub fn measure(path: &Path, way: Way, times: Times, seed: u64) -> Result<Figures
     if way.raw().is_none() {
         raw::start(&ends, way, Arc::clone(&sink))?;
         let rate = ends.a(async move { Ok(rate(&sink, times).await) })?;
-        return Ok(Figures { rate, p50: None, p99: None, back: None });
+        return Ok(Figures { rate: Some(rate), ..Figures::default() });
     }
-    let link = Link::start(&ends, way, Arc::clone(&sink))?;
+    let link = Link::start(&ends, way, Arc::clone(&sink), HEARTBEAT)?;
     let (linker, name, net) = (link.near.clone(), link.name.clone(), Arc::clone(&ends.net));
     let figures = ends.a(async move { drive(Driven { linker, name, net, sink, begin }, times).await })?;
     link.stop(&ends)?;
@@ -134,15 +139,16 @@ async fn drive(driven: Driven, times: Times) -> Result<Figures, Failure> {
     net.change(Direction::Both, |path| path.cut = true);
     sleep(CUT).await;
     net.change(Direction::Both, |path| path.cut = false);
-    let back = returned(&linker, &name, &sink, begin).await.map(|time| time.as_secs_f64() * 1e3);
+    let back = returned(&linker, &name, &sink, begin).await.unwrap_or(RETURN);
     let mut ways: Vec<f64> =
         sink.probes(from..until).iter().map(|p| (p.arrived.saturating_sub(p.sent)).as_secs_f64() * 1e3).collect();
     let mut at = |part| (!ways.is_empty()).then(|| quantile(&mut ways, part));
-    Ok(Figures { rate, p50: at(0.5), p99: at(0.99), back })
+    let (p50, p99) = (at(0.5), at(0.99));
+    Ok(Figures { rate: Some(rate), p50, p99, back: Some(back.as_secs_f64() * 1e3), live: None })
 }
 
 /// Time until the link is live and a probe that was published from now on has arrived.
-async fn returned(linker: &Linker, name: &ClusterName, sink: &Sink, begin: Instant) -> Option<Duration> {
+pub(super) async fn returned(linker: &Linker, name: &ClusterName, sink: &Sink, begin: Instant) -> Option<Duration> {
     let healed = begin.elapsed();
     while begin.elapsed() - healed < RETURN {
         let arrived = sink.probes(healed..Duration::MAX).first().map(|probe| probe.arrived);
@@ -175,7 +181,7 @@ async fn publish_bulk(linker: Linker, sink: Arc<Sink>) -> Result<(), Failure> {
 }
 
 /// Each begins with the time at which it is published. Publishers `probe` and `bulk` have different lanes.
-async fn publish_probes(linker: Linker, begin: Instant, every: Duration) -> Result<(), Failure> {
+pub(super) async fn publish_probes(linker: Linker, begin: Instant, every: Duration) -> Result<(), Failure> {
     let topic = Topic::new(PROBE.to_owned())?;
     let mut turns = interval(every);
     loop {

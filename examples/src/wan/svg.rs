@@ -38,7 +38,7 @@ pub fn draw(cells: &[Cell]) -> String {
     const WIDTH: f64 = 420.0;
     const BAR: f64 = 16.0;
     let mut paths: Vec<Path> = Vec::new();
-    for cell in cells {
+    for cell in cells.iter().filter(|cell| cell.figures.rate.is_some()) {
         if !paths.contains(&cell.path) {
             paths.push(cell.path);
         }
@@ -49,15 +49,16 @@ pub fn draw(cells: &[Cell]) -> String {
         let mut own: Vec<_> = cells.iter().filter(|cell| cell.path == path).collect();
         own.sort_by_key(|cell| (colour(cell.way), !is_link(cell.way)));
         for cell in own {
+            let Some(rate) = cell.figures.rate else { continue };
             let plain = if is_link(cell.way) { "" } else { " plain" };
-            let width = (cell.figures.rate / path.bytes_a_second() * WIDTH).max(1.0);
+            let width = (rate / path.bytes_a_second() * WIDTH).max(1.0);
             let _ = writeln!(
                 body,
                 r#"<rect class="c{}{plain}" x="{LEFT}" y="{y:.1}" width="{width:.1}" height="{:.1}" rx="2"/>"#,
                 colour(cell.way),
                 BAR - 3.0
             );
-            let text = format!("{} MB/s  {}", megabytes(cell.figures.rate), cell.way.name());
+            let text = format!("{} MB/s  {}", megabytes(rate), cell.way.name());
             line(&mut body, "", LEFT + width + 6.0, y + 11.0, "start", &text);
             y += BAR;
         }

@@ -1,6 +1,6 @@
 //! The figures as a table, and as JSON.
 
-use super::{Cell, way::Way};
+use super::{Cell, run::RETURN, way::Way};
 
 /// The row of the plain stream beside a link.
 pub fn beside<'a>(cells: &'a [Cell], cell: &Cell) -> Option<&'a Cell> {
@@ -8,31 +8,40 @@ pub fn beside<'a>(cells: &'a [Cell], cell: &Cell) -> Option<&'a Cell> {
     cells.iter().find(|other| other.way == raw && other.path == cell.path)
 }
 
+/// What a link reaches of the plain stream beside it.
+fn share(cells: &[Cell], cell: &Cell) -> Option<f64> {
+    Some(cell.figures.rate? / beside(cells, cell)?.figures.rate?)
+}
+
 /// A table in Markdown.
 pub fn markdown(cells: &[Cell]) -> String {
-    let mut table = "| path | way | MB/s | of plain | p50 ms | p99 ms | back after ms | rounds |\n\
-                     |---|---|--:|--:|--:|--:|--:|--:|\n"
+    let mut table = "| path | way | MB/s | of plain | p50 ms | p99 ms | back after ms | live after ms | rounds |\n\
+                     |---|---|--:|--:|--:|--:|--:|--:|--:|\n"
         .to_owned();
     for cell in cells {
         let Cell { path, way, figures, rounds } = cell;
-        let share = beside(cells, cell).map(|raw| figures.rate / raw.figures.rate);
         let of = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
         table += &format!(
-            "| {path} | {} | {} | {} | {} | {} | {} | {rounds} |\n",
+            "| {path} | {} | {} | {} | {} | {} | {} | {} | {rounds} |\n",
             way.name(),
-            megabytes(figures.rate),
-            of(share, 2),
+            figures.rate.map_or("–".to_owned(), megabytes),
+            of(share(cells, cell), 2),
             of(figures.p50, 1),
             of(figures.p99, 1),
-            // A plain stream has no state that could be live.
-            if way.raw().is_some() {
-                figures.back.map_or("over 30,000".to_owned(), |v| format!("{v:.0}"))
-            } else {
-                "–".to_owned()
-            },
+            return_time(figures.back),
+            return_time(figures.live),
         );
     }
     table
+}
+
+/// A plain stream has no state that could be live.
+fn return_time(milliseconds: Option<f64>) -> String {
+    match milliseconds {
+        None => "–".to_owned(),
+        Some(time) if time >= RETURN.as_secs_f64() * 1e3 => "over 30,000".to_owned(),
+        Some(time) => format!("{time:.0}"),
+    }
 }
 
 /// The same for programs.
@@ -45,7 +54,7 @@ pub fn json(cells: &[Cell]) -> serde_json::Result<String> {
         .map(|cell| {
             serde_json::json!({
                 "path": cell.path, "way": cell.way, "figures": cell.figures, "rounds": cell.rounds,
-                "of_plain": beside(cells, cell).map(|raw| cell.figures.rate / raw.figures.rate),
+                "of_plain": share(cells, cell),
             })
         })
         .collect();

@@ -3,6 +3,7 @@
 use std::{thread, time::Duration};
 
 use emulator::Direction;
+use examples::two_regions::Carrier;
 
 use crate::clients::Pace;
 use crate::world::{SIDES, Side, World};
@@ -30,24 +31,42 @@ fn f01_a_cut_of_a_second_goes_unnoticed() {
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f01_a_cut_over_the_keep_alive_is_down_at_both_sides_and_heals() {
-    long("F1, 12 s", Direction::Both);
+    long("F1, 12 s", Direction::Both, Carrier::Mqtt);
 }
 
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f02_a_one_way_cut_towards_the_dialler() {
-    long("F2, us to eu", Direction::AToB);
+    long("F2, us to eu", Direction::AToB, Carrier::Mqtt);
 }
 
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f02_a_one_way_cut_towards_the_acceptor() {
-    long("F2, eu to us", Direction::BToA);
+    long("F2, eu to us", Direction::BToA, Carrier::Mqtt);
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
+fn f01_a_cut_is_down_at_both_sides_and_heals_over_quic() {
+    long("F1, QUIC, 12 s", Direction::Both, Carrier::Quic);
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
+fn f02_a_one_way_cut_towards_the_dialler_over_quic() {
+    long("F2, QUIC, us to eu", Direction::AToB, Carrier::Quic);
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
+fn f02_a_one_way_cut_towards_the_acceptor_over_quic() {
+    long("F2, QUIC, eu to us", Direction::BToA, Carrier::Quic);
 }
 
 /// A cut that both sides notice: the one that hears nothing by its heartbeats, the other by being closed, or unheard.
-fn long(name: &'static str, direction: Direction) {
-    let Some(world) = World::start(name, 2, Pace::CALM) else { return };
+fn long(name: &'static str, direction: Direction, carrier: Carrier) {
+    let Some(world) = World::over(carrier, name, 2, Pace::CALM) else { return };
     world.net.change(direction, |path| path.cut = true);
     let deaf = if direction == Direction::BToA { Side::Us } else { Side::Eu };
     for (side, within) in [(deaf, NOTICED), (deaf.other(), LONG)] {

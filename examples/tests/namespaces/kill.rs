@@ -11,6 +11,8 @@
 
 use std::{thread, time::Duration};
 
+use examples::two_regions::Carrier;
+
 use crate::{
     clients::{Pace, Subscriber, assert_exactly, assert_rising},
     world::{HEALING, Side, World},
@@ -22,17 +24,29 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(2);
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f09_the_dialler_is_killed_and_restarted() {
-    kill("F9, eu", Side::Eu);
+    kill("F9, eu", Side::Eu, Carrier::Mqtt);
 }
 
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f09_the_acceptor_is_killed_and_restarted() {
-    kill("F9, us", Side::Us);
+    kill("F9, us", Side::Us, Carrier::Mqtt);
 }
 
-fn kill(name: &'static str, side: Side) {
-    let Some(mut world) = World::start(name, 9, Pace::BUSY) else { return };
+#[test]
+#[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
+fn f09_the_dialler_is_killed_and_restarted_over_quic() {
+    kill("F9, QUIC, eu", Side::Eu, Carrier::Quic);
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
+fn f09_the_acceptor_is_killed_and_restarted_over_quic() {
+    kill("F9, QUIC, us", Side::Us, Carrier::Quic);
+}
+
+fn kill(name: &'static str, side: Side, carrier: Carrier) {
+    let Some(mut world) = World::over(carrier, name, 9, Pace::BUSY) else { return };
     thread::sleep(ACKNOWLEDGED + Duration::from_secs(1));
     let other = side.other();
     let killed = std::time::Instant::now();
@@ -46,7 +60,7 @@ fn kill(name: &'static str, side: Side) {
     let first_session = world.subscribers[side as usize].take().unwrap().stop();
     thread::sleep(Duration::from_secs(1));
 
-    world.regions[side as usize] = side.start(&world.net);
+    world.restart(side);
     let second_session = Subscriber::start(&world.net, side);
     let took = world.healed();
     world.say(format_args!("live {took:.1?} after the restart"));

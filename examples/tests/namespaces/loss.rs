@@ -3,6 +3,7 @@
 use std::{thread, time::Duration};
 
 use emulator::{Direction, Impairment};
+use examples::two_regions::Carrier;
 
 use crate::clients::Pace;
 use crate::world::World;
@@ -47,12 +48,23 @@ fn f04_one_packet_of_five_is_lost() {
 #[test]
 #[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
 fn f05_f06_late_out_of_order_doubled_and_damaged() {
-    let Some(world) = World::start("F5, F6", 6, Pace::CALM) else { return };
+    bad("F5, F6", Carrier::Mqtt, 0.0);
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun: .ci/run namespaces"]
+fn f04_f05_f06_all_of_it_over_quic() {
+    bad("F4, F5, F6, QUIC", Carrier::Quic, 0.05);
+}
+
+fn bad(name: &'static str, carrier: Carrier, loss: f64) {
+    let Some(world) = World::over(carrier, name, 6, Pace::CALM) else { return };
     let (delay, jitter) = (Duration::from_millis(40), Duration::from_millis(20));
-    let bad = Impairment { delay, jitter, duplicate: 0.01, corrupt: 0.001, ..Impairment::default() };
+    let bad = Impairment { delay, jitter, loss, duplicate: 0.01, corrupt: 0.001, ..Impairment::default() };
     world.net.set(Direction::Both, bad);
     thread::sleep(LASTS);
     let (to_b, to_a) = world.net.counts();
+    assert_eq!(to_b.lost > 0 && to_a.lost > 0, loss > 0.0, "{to_b:?} {to_a:?}");
     assert!(to_b.duplicated > 0 && to_a.duplicated > 0 && to_b.corrupted + to_a.corrupted > 0, "{to_b:?} {to_a:?}");
     world.healed();
     world.finish();

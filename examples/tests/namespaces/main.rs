@@ -11,6 +11,7 @@
 //! each test says loudly that it is skipped where the emulator can't run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+mod address;
 mod clients;
 mod cut;
 mod kill;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use emulator::Namespace;
+use examples::two_regions::Certificates;
 
 /// Longest wait for an answer of the process.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,14 +23,26 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the region `name`; it dials `peer`'s region if that is given an address.
-    pub fn start(namespace: &Namespace, name: &str, peer: &str, dial: Option<SocketAddr>) -> Self {
+    /// Starts the region `name`; it dials `peer`'s region if that is given an address. With certificates the link runs over
+    /// QUIC.
+    pub fn start(
+        namespace: &Namespace,
+        name: &str,
+        peer: &str,
+        dial: Option<SocketAddr>,
+        certificates: Option<&Certificates>,
+    ) -> Self {
         let address = SocketAddr::from((namespace.address(), PORT));
         let mut command = namespace.command(env!("CARGO_BIN_EXE_region"));
         command.args(["--name", name, "--peer", peer, "--listen", &address.to_string()]);
         command.args(["--heartbeat", "1000", "--keep-alive", "5", "--retry", "1000"]);
+        let mut scheme = "mqtt";
+        if let Some(certificates) = certificates {
+            scheme = "quic";
+            command.args(["--transport", scheme, "--certificates"]).arg(certificates.folder());
+        }
         if let Some(server) = dial {
-            command.args(["--dial", &format!("mqtt://{server}")]);
+            command.args(["--dial", &format!("{scheme}://{server}")]);
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

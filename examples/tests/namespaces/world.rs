@@ -1,13 +1,19 @@
 //! Two regions, their clients, and the wire.
 
 use std::{
+    fs,
     net::Ipv4Addr,
-    sync::Arc,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use emulator::{Emulator, Namespace};
+use examples::two_regions::{Carrier, Certificates};
 
 use crate::{
     clients::{Pace, Publisher, Subscriber, assert_exactly},
@@ -51,10 +57,30 @@ impl Side {
         if self == Self::Us { "from/us" } else { "from/eu" }
     }
 
-    /// Starts its region.
-    pub fn start(self, net: &Emulator) -> Process {
+    fn start(self, net: &Emulator, trust: Option<&Trust>) -> Process {
         let dial = (self == Self::Eu).then(|| (Self::Us.address(), 1883).into());
-        Process::start(self.namespace(net), self.name(), self.other().name(), dial)
+        Process::start(self.namespace(net), self.name(), self.other().name(), dial, trust.map(|trust| &trust.0))
+    }
+}
+
+/// Certificates of both regions, in a folder that goes with the value.
+struct Trust(Certificates);
+
+impl Trust {
+    fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("trust-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let certificates = Certificates::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+        let [us, eu] = SIDES.map(|side| side.name().parse().unwrap());
+        certificates.make(&[&us, &eu]).unwrap();
+        Self(certificates)
+    }
+}
+
+impl Drop for Trust {
+    fn drop(&mut self) {
+        // Nothing reads what is left.
+        let _ = fs::remove_dir_all(self.0.folder());
     }
 }
 
@@ -64,23 +90,30 @@ pub struct World {
     pub subscribers: [Option<Subscriber>; 2],
     pub regions: [Process; 2],
     pub net: Arc<Emulator>,
+    trust: Option<Trust>,
     pace: Pace,
     name: &'static str,
     begin: Instant,
 }
 
 impl World {
-    /// Brings all up, and returns while publishers on both sides publish; `None`, and says so, if it can't be.
+    /// Brings all up over MQTT, and returns while publishers on both sides publish; `None`, and says so, if it can't be.
     pub fn start(name: &'static str, seed: u64, pace: Pace) -> Option<Self> {
+        Self::over(Carrier::Mqtt, name, seed, pace)
+    }
+
+    /// The same, over this carrier.
+    pub fn over(carrier: Carrier, name: &'static str, seed: u64, pace: Pace) -> Option<Self> {
         if let Err(missing) = Emulator::available() {
             eprintln!("\n!!! SKIPPED: {name}: no emulated network: {missing}\n");
             return None;
         }
         let (begin, net) = (Instant::now(), Arc::new(Emulator::new(seed).unwrap()));
         assert_eq!(SIDES.map(|side| side.namespace(&net).address()), SIDES.map(Side::address));
-        let regions = SIDES.map(|side| side.start(&net));
+        let trust = (carrier == Carrier::Quic).then(Trust::new);
+        let regions = SIDES.map(|side| side.start(&net, trust.as_ref()));
         let subscribers = SIDES.map(|side| Some(Subscriber::start(&net, side)));
-        let mut world = Self { publishers: [vec![], vec![]], subscribers, regions, net, pace, name, begin };
+        let mut world = Self { publishers: [vec![], vec![]], subscribers, regions, net, trust, pace, name, begin };
         for side in SIDES {
             world.region(side).until("live", HEALING);
             world.region(side).until_wanted(&format!("{}/x", side.topics()));
@@ -94,6 +127,11 @@ impl World {
 
     pub fn region(&self, side: Side) -> &Process {
         &self.regions[side as usize]
+    }
+
+    /// Starts the region of a side that is gone.
+    pub fn restart(&mut self, side: Side) {
+        self.regions[side as usize] = side.start(&self.net, self.trust.as_ref());
     }
 
     /// Starts the publishers of a side.

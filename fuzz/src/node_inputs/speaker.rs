@@ -6,11 +6,12 @@ use bytes::Bytes;
 use link_core::{
     link::{ClusterName, NodeName, Scope},
     message::{Message, QoS},
-    routes::{RouteDigest, RouteKey},
+    routes::{Cell, Estimator, RouteDigest, RouteId, RouteKey},
     topic::{Topic, TopicFilter},
     wire::{
         Ack, Batch, Close, CloseCode, Entry, Frame, Heartbeat, Hello, Incarnation, LaneMark, Ready, RefusedReason,
-        RouteDelta, RouteOp, RoutePosition, RouteSnapshot, encode, encode_message,
+        RouteCells, RouteDelta, RouteDifference, RouteNeed, RouteOp, RoutePosition, RouteResume, RouteSnapshot, encode,
+        encode_message,
     },
 };
 use link_sim::Source;
@@ -75,7 +76,10 @@ impl Speaker {
             2 | 3 => Frame::Ready(self.ready(source)),
             4 => self.snapshot(source),
             5 | 6 => self.delta(source)?,
-            7 => Frame::RouteResume(source.chance(1, 2).then(|| self.held(source))),
+            7 => Frame::RouteResume(RouteResume {
+                holds: source.chance(1, 2).then(|| self.held(source)),
+                cells: if source.chance(1, 4) { cells(source) } else { Vec::new() },
+            }),
             8 => Frame::RouteAck(self.held(source)),
             9 => {
                 let (routes, holds) = (self.position(source), source.chance(1, 2).then(|| self.held(source)));
@@ -88,16 +92,40 @@ impl Speaker {
                 Frame::Close(Close { code, reason: "the peer says so".to_owned() })
             }
             11 => self.ack(source),
-            _ => self.batch(source),
+            12 => self.batch(source),
+            _ => self.sketch(source),
         };
         Some(encode(&frame))
+    }
+
+    /// A frame of a comparison by sketches, asked for or not.
+    fn sketch(&self, source: &mut impl Source) -> Frame {
+        match source.index(3) {
+            0 => Frame::RouteNeed(RouteNeed {
+                first: source.below(2048) as u32,
+                count: source.below(1 << 22) as u32,
+                estimator: source.chance(1, 2),
+            }),
+            1 => {
+                let estimator = source.chance(1, 2).then(|| vec![source.below(256) as u8; Estimator::BYTES].into());
+                Frame::RouteCells(RouteCells { first: source.below(128) as u32, cells: cells(source), estimator })
+            }
+            _ => Frame::RouteDifference(RouteDifference {
+                to: self.position(source),
+                part: source.below(2) as u32,
+                last: source.chance(1, 2),
+                adds: (0..source.index(4)).filter_map(|_| filter(source)).collect(),
+                removes: (0..source.index(4)).map(|_| RouteId(number(source))).collect(),
+            }),
+        }
     }
 
     /// What an honest peer says until it is live: HELLO, READY, its routes, and that it has those of the node.
     pub(super) fn greeting(&self) -> Option<[Bytes; 2]> {
         let hello = self.honest()?;
         let Hello { incarnation, routes, lanes, .. } = hello.clone();
-        let ready = Ready { incarnation, routes, lanes, knows: None, holds: None, received: Vec::new() };
+        let ready =
+            Ready { incarnation, routes, lanes, knows: None, holds: None, received: Vec::new(), cells: Vec::new() };
         Some([encode(&Frame::Hello(Box::new(hello))), encode(&Frame::Ready(ready))])
     }
 
@@ -128,6 +156,8 @@ impl Speaker {
             holds: None,
             lanes: self.first_unacknowledged(),
             received: Vec::new(),
+            kept_from: 0,
+            cells: Vec::new(),
         })
     }
 
@@ -163,6 +193,7 @@ impl Speaker {
             knows: self.knows(source),
             holds: source.chance(1, 2).then(|| self.held(source)),
             received: self.received(source),
+            cells: Vec::new(),
         }
     }
 
@@ -338,6 +369,10 @@ impl Speaker {
 }
 
 /// Small, or one that may overflow.
+fn cells(source: &mut impl Source) -> Vec<Cell> {
+    (0..source.index(80)).map(|_| Cell { ids: number(source), check: source.below(1 << 32) as u32 }).collect()
+}
+
 fn number(source: &mut impl Source) -> u64 {
     match source.index(4) {
         0 => u64::MAX - source.below(2),

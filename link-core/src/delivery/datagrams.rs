@@ -85,7 +85,7 @@ impl Arrived {
     }
 
     /// Takes a number of a connection; [`Seen::Forgotten`] if it comes too late.
-    pub(super) fn take(&mut self, connection: ConnectionId, number: u64, bytes: usize) -> Seen {
+    pub(super) fn take(&mut self, connection: ConnectionId, number: u64) -> Seen {
         self.follow(connection);
         if number <= self.done.settled {
             return Seen::Forgotten;
@@ -93,7 +93,6 @@ impl Arrived {
         let seen = self.seen.see(number);
         if seen == Seen::New {
             self.highest = self.highest.max(number);
-            self.pending.push_back(Pending { connection, number, bytes });
         }
         seen
     }
@@ -113,6 +112,11 @@ impl Arrived {
         }
     }
 
+    /// One that is new goes to the host.
+    pub(super) fn hand_on(&mut self, connection: ConnectionId, number: u64, bytes: usize) {
+        self.pending.push_back(Pending { connection, number, bytes });
+    }
+
     /// The host is done with one. Gives its bytes; `None` if it is not known.
     pub(super) fn finish(
         &mut self,
@@ -123,6 +127,12 @@ impl Arrived {
         let of = |pending: &Pending| pending.connection == connection && pending.number == number;
         let at = self.pending.iter().position(of)?;
         let pending = self.pending.remove(at)?;
+        self.done_with(connection, number, refused);
+        Some(pending.bytes)
+    }
+
+    /// One has its place in the counts.
+    pub(super) fn done_with(&mut self, connection: ConnectionId, number: u64, refused: Option<RefusedReason>) {
         if self.connection == Some(connection) {
             let [old, new] = &mut self.recent;
             let counts = if number <= self.mark { old } else { new };
@@ -134,7 +144,6 @@ impl Arrived {
                 Some(RefusedReason::Malformed) => &mut counts.malformed,
             } += 1;
         }
-        Some(pending.bytes)
     }
 
     /// How many are in the host's hands.
@@ -185,25 +194,33 @@ mod tests {
 
     const C: ConnectionId = ConnectionId(1);
 
+    fn take(arrived: &mut Arrived, connection: ConnectionId, number: u64, bytes: usize) -> Seen {
+        let seen = arrived.take(connection, number);
+        if seen == Seen::New {
+            arrived.hand_on(connection, number, bytes);
+        }
+        seen
+    }
+
     #[test]
     fn what_has_not_come_after_two_heartbeats_is_lost_on_both_sides() {
         let mut arrived = Arrived::new();
         for number in [1, 3, 4, 7] {
-            assert_eq!(arrived.take(C, number, 10), Seen::New);
+            assert_eq!(take(&mut arrived, C, number, 10), Seen::New);
             assert_eq!(arrived.finish(C, number, None), Some(10));
         }
         assert_eq!(arrived.settle(C), None);
-        assert_eq!(arrived.take(C, 5, 10), Seen::New);
+        assert_eq!(take(&mut arrived, C, 5, 10), Seen::New);
         // While the host has one of them nothing can be said.
         assert_eq!(arrived.settle(C), None);
         assert_eq!(arrived.finish(C, 5, Some(RefusedReason::Host)), Some(10));
-        assert_eq!(arrived.take(C, 8, 10), Seen::New);
+        assert_eq!(take(&mut arrived, C, 8, 10), Seen::New);
         arrived.sent(C, 9);
         let ack = arrived.settle(C).unwrap();
         assert_eq!(ack, DatagramAck { settled: 7, delivered: 4, refused_by_host: 1, ..DatagramAck::default() });
         assert_eq!(ack.lost(), 2);
-        assert_eq!([2, 6, 7].map(|number| arrived.take(C, number, 10)), [Seen::Forgotten; 3]);
-        assert_eq!(arrived.take(C, 8, 10), Seen::Again);
+        assert_eq!([2, 6, 7].map(|number| take(&mut arrived, C, number, 10)), [Seen::Forgotten; 3]);
+        assert_eq!(take(&mut arrived, C, 8, 10), Seen::Again);
 
         // The last one is lost, which nothing but the heartbeat tells.
         arrived.finish(C, 8, None);
@@ -220,9 +237,9 @@ mod tests {
     #[test]
     fn another_connection_begins_anew_and_what_the_host_holds_stays() {
         let mut arrived = Arrived::new();
-        arrived.take(C, 1, 10);
+        take(&mut arrived, C, 1, 10);
         let next = ConnectionId(2);
-        assert_eq!(arrived.take(next, 1, 20), Seen::New);
+        assert_eq!(take(&mut arrived, next, 1, 20), Seen::New);
         assert_eq!(arrived.pending(), 2);
         assert_eq!(arrived.finish(C, 1, None), Some(10));
         assert_eq!(arrived.finish(C, 1, None), None);

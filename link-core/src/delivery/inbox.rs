@@ -99,6 +99,9 @@ enum State {
     Refused(RefusedReason),
 }
 
+/// What a datagram takes of the window at least: what is kept of it while the host has it.
+const LEAST: usize = 64;
+
 /// Most refusals in one acknowledgement.
 const REFUSALS_PER_ACK: usize = 256;
 
@@ -207,25 +210,37 @@ impl Inbox {
         lane.settle();
     }
 
-    /// Takes a datagram of `connection` with a body of `bytes`, and says whether it is new and is to be handed on.
+    /// Takes a datagram of `connection` with a body of `bytes`, and says whether it is new. One that is new is
+    /// [handed on](Self::hand_on_datagram) or [refused](Self::refuse_datagram).
     ///
     /// One for which the window has no room is dropped: nothing holds the sender back, and it counts on none.
     pub fn datagram(&mut self, connection: ConnectionId, number: u64, bytes: usize) -> bool {
         let held = self.pending_bytes.saturating_add(self.datagram_bytes);
-        if held > 0 && held.saturating_add(bytes) > self.window {
+        if held > 0 && held.saturating_add(bytes.max(LEAST)) > self.window {
             return false;
         }
-        match self.datagrams.take(connection, number, bytes) {
+        match self.datagrams.take(connection, number) {
             Seen::New => {
-                self.datagram_bytes += bytes;
                 self.ledger.received += 1;
-                self.ledger.pending += 1;
                 return true;
             }
             Seen::Again => self.ledger.duplicates += 1,
             Seen::Forgotten => self.ledger.late += 1,
         }
         false
+    }
+
+    /// A new datagram goes to the host.
+    pub fn hand_on_datagram(&mut self, connection: ConnectionId, number: u64, bytes: usize) {
+        self.datagram_bytes += bytes.max(LEAST);
+        self.ledger.pending += 1;
+        self.datagrams.hand_on(connection, number, bytes.max(LEAST));
+    }
+
+    /// A new datagram is not for the host.
+    pub fn refuse_datagram(&mut self, connection: ConnectionId, number: u64, reason: RefusedReason) {
+        self.ledger.refused += 1;
+        self.datagrams.done_with(connection, number, Some(reason));
     }
 
     /// The host is done with a datagram, as in [`finish`](Self::finish). Constant time for the oldest, linear for others.

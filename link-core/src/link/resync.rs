@@ -12,6 +12,8 @@ pub enum ResyncMethod {
     UpToDate,
     /// By the changes since the point that it holds.
     Tail,
+    /// By what was found to differ, comparing sketches.
+    Sketch,
     /// By the whole set.
     Snapshot,
 }
@@ -22,6 +24,7 @@ impl ResyncMethod {
         match self {
             Self::UpToDate => "up-to-date",
             Self::Tail => "tail",
+            Self::Sketch => "sketch",
             Self::Snapshot => "snapshot",
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     node::ConnectionId,
-    routes::SnapshotCursor,
+    routes::{DifferenceCursor, Reconciling, SnapshotCursor},
     transport::Class,
     wire::{Batch, Heartbeat, RoutePosition},
 };
@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) round_trip: Option<Duration>,
     /// A RESUME is on its way to the peer, and what it sent before is of no use: heartbeats that came since.
     pub(crate) resuming: Option<u32>,
+    /// Requests for cells that were answered in this session.
+    pub(crate) cells_asked: u32,
     /// A step of the peer's routes was taken since its last heartbeat.
     pub(crate) routes_moved: bool,
     /// Batches that overtook READY on a channel of their own, and their bytes.
@@ -94,6 +96,12 @@ pub(crate) struct RouteSending {
     pub(crate) sent: u64,
     /// The whole set is being sent.
     pub(crate) snapshot: Option<SnapshotCursor>,
+    /// The peer's copy is being compared: nothing else is sent meanwhile.
+    pub(crate) reconciling: Option<Box<Reconciling>>,
+    /// What the peer lacks is being sent.
+    pub(crate) difference: Option<DifferenceCursor>,
+    /// Comparisons that were begun in this session.
+    pub(crate) comparisons: u32,
     /// How far the peer has confirmed.
     pub(crate) confirmed: Option<RoutePosition>,
     pub(crate) last: Duration,

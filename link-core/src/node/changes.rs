@@ -29,6 +29,7 @@ impl Node {
         key[..8].copy_from_slice(&self.rng.next().to_be_bytes());
         key[8..].copy_from_slice(&self.rng.next().to_be_bytes());
         let mut log = RouteLog::new(incarnation, RouteKey(key), Vec::new(), self.config.route_ring);
+        log.set_sketch_from(self.config.sketch_from);
         log.set_covering(self.config.covering);
         self.set_topics(&mut log, &config.topics);
         let (state, reason) = first_state(&config);
@@ -239,6 +240,8 @@ impl Node {
         link.peers.push(peer);
         let budget = Arc::new(Budget::new(link.config.queue_bytes, link.config.overflow));
         let gate = Arc::new(Gate::new(budget.clone(), id, link.holders.clone()));
+        let mut replica = RouteReplica::new(link.config.max_routes);
+        replica.set_sketch_from(self.config.sketch_from);
         let record = Peer {
             link: id,
             node: node.clone(),
@@ -249,7 +252,7 @@ impl Node {
             abandoned: 0,
             outbox: Outbox::new(self.config.lanes, budget),
             inbox: Inbox::new(link.config.window as usize),
-            replica: RouteReplica::new(link.config.max_routes),
+            replica,
             resync_out: None,
             resync_in: None,
             routed: false,

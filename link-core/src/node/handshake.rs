@@ -17,7 +17,7 @@ use crate::{
     host::Origin,
     link::{Link, LinkId, LinkState, Phase, Role, RouteSending, Session},
     mutant::{self, Mutant},
-    routes::RouteKey,
+    routes::{Cell, RouteKey},
     transport::Identity,
     wire::{Close, CloseCode, DATAGRAMS, Frame, Hello, Incarnation, LaneMark, Ready, RoutePosition, VERSION},
 };
@@ -47,6 +47,8 @@ struct Resume {
     knows: Option<Incarnation>,
     holds: Option<RoutePosition>,
     received: Vec<LaneMark>,
+    /// Of a sketch of all that it has of this side's routes.
+    cells: Vec<Cell>,
 }
 
 impl Node {
@@ -100,15 +102,18 @@ impl Node {
         match role {
             Role::Acceptor => {
                 let Some(link) = self.links.get(&link) else { return };
-                let answer = self.hello(link, Some(peer), carries);
+                let mut answer = self.hello(link, Some(peer), carries);
+                answer.cells = self.first_cells(peer, &hello.routes, hello.kept_from);
                 self.send(connection, &Frame::Hello(Box::new(answer)));
             }
             Role::Dialler => {
                 self.adopt(peer, hello.incarnation, &hello.lanes);
                 let Some(link) = self.links.get(&link) else { return };
-                let ready = self.ready(link, peer);
+                let mut ready = self.ready(link, peer);
+                ready.cells = self.first_cells(peer, &hello.routes, hello.kept_from);
                 self.send(connection, &Frame::Ready(ready));
-                let resume = Resume { knows: hello.knows, holds: hello.holds, received: hello.received };
+                let resume =
+                    Resume { knows: hello.knows, holds: hello.holds, received: hello.received, cells: hello.cells };
                 self.go_live(connection, peer, &resume);
             }
         }
@@ -131,7 +136,7 @@ impl Node {
             session.peer_routes = ready.routes;
         }
         self.adopt(peer, ready.incarnation, &ready.lanes);
-        let resume = Resume { knows: ready.knows, holds: ready.holds, received: ready.received };
+        let resume = Resume { knows: ready.knows, holds: ready.holds, received: ready.received, cells: ready.cells };
         self.go_live(connection, peer, &resume);
         let early = self.session_mut(peer).map(|session| std::mem::take(&mut session.early)).unwrap_or_default();
         for batch in early {
@@ -287,12 +292,21 @@ impl Node {
             datagrams_queued: 0,
             datagrams: if agreed { datagrams.min(hello.max_frame as usize) } else { 0 },
             heard: now,
-            routes: RouteSending { sent: 0, snapshot: None, confirmed: None, last: Duration::ZERO },
+            routes: RouteSending {
+                sent: 0,
+                snapshot: None,
+                reconciling: None,
+                difference: None,
+                comparisons: 0,
+                confirmed: None,
+                last: Duration::ZERO,
+            },
             peer_routes: hello.routes,
             synced: false,
             heartbeat: None,
             round_trip: None,
             resuming: None,
+            cells_asked: 0,
             routes_moved: false,
             early: Vec::new(),
             early_bytes: 0,
@@ -345,7 +359,7 @@ impl Node {
         self.link_state(link, LinkState::Syncing, "connected".to_owned());
         self.route_peer(id);
         self.expect_routes(id);
-        self.resume_routes(id, holds);
+        self.resume_routes(connection, id, holds, &resume.cells);
         self.check_synced(id);
         self.check_part(id);
         self.dirty.insert(id);
@@ -374,6 +388,8 @@ impl Node {
             holds: peer.and_then(|peer| peer.replica.position()),
             lanes: peer.map(|peer| peer.outbox.bases()).unwrap_or_default(),
             received: peer.map(|peer| peer.inbox.watermarks()).unwrap_or_default(),
+            kept_from: link.log.kept_from(),
+            cells: Vec::new(),
         }
     }
 
@@ -387,6 +403,7 @@ impl Node {
             knows: peer.and_then(|peer| peer.incarnation),
             holds: peer.and_then(|peer| peer.replica.position()),
             received: peer.map(|peer| peer.inbox.watermarks()).unwrap_or_default(),
+            cells: Vec::new(),
         }
     }
 

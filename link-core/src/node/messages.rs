@@ -133,7 +133,8 @@ impl Node {
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(link) = self.links.get(&peer.link) else { return };
-        if !peer.inbox.datagram(connection, number, body.len()) {
+        let bytes = body.len();
+        if !peer.inbox.datagram(connection, number, bytes) {
             return;
         }
         let refused = match decode_message(body, expiry, &self.config.limits) {
@@ -141,15 +142,16 @@ impl Node {
             Ok(message) if link.imports(&message.topic) => {
                 let ticket = Ticket { epoch: peer.epoch, way: Way::Datagram(connection), seq: number };
                 let origin = peer.origin.clone();
+                peer.inbox.hand_on_datagram(connection, number, bytes);
                 return self.outputs.push_back(Output::Deliver { peer: id, ticket, message, origin });
             }
             Ok(_) => RefusedReason::NotImported,
             Err(error) => {
-                tracing::warn!(%error, "a message of a peer can't be decoded");
+                tracing::debug!(%error, "a datagram of a peer can't be decoded");
                 RefusedReason::Malformed
             }
         };
-        peer.inbox.finish_datagram(connection, number, Some(refused));
+        peer.inbox.refuse_datagram(connection, number, refused);
     }
 
     pub(super) fn on_datagram_ack(&mut self, connection: ConnectionId, id: PeerId, ack: &DatagramAck) {

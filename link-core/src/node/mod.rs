@@ -24,6 +24,7 @@ mod input;
 mod liveness;
 mod messages;
 mod publisher;
+mod reconciling;
 mod returning;
 mod rng;
 mod routing;
@@ -84,6 +85,9 @@ pub struct NodeConfig {
     pub max_peers: usize,
     /// Changes of the route set that are kept for a quick resume, per link.
     pub route_ring: usize,
+    /// From so many routes on two copies of a set are compared by sketches; [`SKETCH_FROM`](crate::routes::SKETCH_FROM) by
+    /// default.
+    pub sketch_from: usize,
     /// How fast covering follows what is wanted.
     pub covering: Covering,
     /// Most barriers that wait at a time.
@@ -105,6 +109,7 @@ impl NodeConfig {
             max_strangers: 64,
             max_peers: 32,
             route_ring: 65_536,
+            sketch_from: crate::routes::SKETCH_FROM,
             covering: Covering::default(),
             max_barriers: 4096,
             route_batch: Duration::from_millis(5),
@@ -311,7 +316,10 @@ impl Node {
             Frame::Ready(ready) if !live => self.on_ready(connection, peer, ready),
             _ if !live => self.close(connection, CloseCode::Protocol, "a frame came before READY"),
             Frame::Heartbeat(heartbeat) => self.on_heartbeat(peer, heartbeat),
-            Frame::RouteResume(holds) => self.on_route_resume(peer, holds),
+            Frame::RouteResume(resume) => self.on_route_resume(connection, peer, resume),
+            Frame::RouteNeed(need) => self.on_route_need(connection, peer, need),
+            Frame::RouteCells(cells) => self.on_route_cells(connection, peer, &cells),
+            Frame::RouteDifference(part) => self.on_route_difference(connection, peer, part, length),
             Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta, length),
             Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part, length),
             Frame::RouteAck(position) => self.on_route_ack(peer, position),

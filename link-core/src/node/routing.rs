@@ -7,17 +7,19 @@ use crate::{
     interest::InterestChange,
     link::{Link, LinkId, LinkState, ResyncMethod, Resyncing, Session},
     mutant::{self, Mutant},
-    routes::{Resume, RouteChange, RouteFault, SharedLogs},
+    routes::{Cell, Reconciling, Resume, RouteChange, RouteFault, SharedLogs},
     transport::Class,
-    wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteSnapshot, encode},
+    wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteResume, RouteSnapshot, encode},
 };
 
 /// Route frames that may wait for the transport, in bytes; more is sent when it has taken some.
 const CONTROL_AHEAD: usize = 256 * 1024;
 /// Digests that may be wrong in one session before it ends.
 const MAX_ROUTE_FAULTS: u32 = 3;
+/// Comparisons by sketches in one session: where they do not lead to equal sets the whole set does.
+const MAX_COMPARISONS: u32 = 2;
 /// Most bytes of filters in one part of a snapshot and in one delta.
-const PART: usize = 64 * 1024;
+pub(super) const PART: usize = 64 * 1024;
 /// Most bytes of a route frame beside its filters.
 const ROUTE_OVERHEAD: usize = 128;
 
@@ -88,33 +90,49 @@ impl Node {
     }
 
     /// Begins to bring the peer's copy of the route set up to date, from what it holds.
-    pub(super) fn resume_routes(&mut self, id: PeerId, holds: Option<RoutePosition>) {
+    pub(super) fn resume_routes(
+        &mut self,
+        connection: ConnectionId,
+        id: PeerId,
+        holds: Option<RoutePosition>,
+        cells: &[Cell],
+    ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let (Some(session), Some(link)) = (&mut peer.session, self.links.get(&peer.link)) else { return };
         session.routes.confirmed = holds;
+        session.routes.snapshot = None;
+        session.routes.difference = None;
+        session.routes.reconciling = None;
+        // Whoever sends cells and has nothing proven does not say how much it has.
+        let unknown = if cells.is_empty() { 0 } else { link.log.position().count };
+        let theirs = holds.map_or(unknown, |holds| holds.count);
+        let compares = !cells.is_empty() || theirs > self.config.sketch_from as u64;
+        let compares = compares && session.routes.comparisons < MAX_COMPARISONS;
         let resume = link.log.resume(link.held_in(peer.life, holds).as_ref());
         let method = match resume {
             Resume::UpToDate => ResyncMethod::UpToDate,
             Resume::Tail { .. } => ResyncMethod::Tail,
+            Resume::Snapshot if compares => ResyncMethod::Sketch,
             Resume::Snapshot => ResyncMethod::Snapshot,
         };
         let mut resync = Resyncing::new(self.now, link.announced_in(peer.life), method);
         resync.reached(self.now, holds);
         peer.resync_out = Some(resync);
         match resume {
-            Resume::UpToDate => {
-                session.routes.sent = link.log.position().seq;
-                session.routes.snapshot = None;
-            }
-            Resume::Tail { from } => {
-                session.routes.sent = from;
-                session.routes.snapshot = None;
+            Resume::UpToDate => session.routes.sent = link.log.position().seq,
+            Resume::Tail { from } => session.routes.sent = from,
+            Resume::Snapshot if compares => {
+                session.routes.comparisons += 1;
+                session.routes.reconciling = Some(Box::new(Reconciling::new(&link.log, theirs)));
             }
             Resume::Snapshot => session.routes.snapshot = Some(link.log.snapshot()),
         }
         let link = peer.link;
         self.dirty.insert(id);
         self.check_barriers(link);
+        if resume == Resume::Snapshot && compares {
+            self.compare(connection, id, cells);
+        }
     }
 
     /// A peer is about to bring this side's copy of its routes up to date, from what HELLO or READY said that it holds.
@@ -132,13 +150,23 @@ impl Node {
             let batch = self.config.route_batch;
             let Some(peer) = self.peers.get_mut(&id) else { return };
             let (Some(session), Some(link)) = (&mut peer.session, self.links.get(&peer.link)) else { return };
-            if !session.is_live() || session.control_queued > CONTROL_AHEAD {
+            if !session.is_live() || session.control_queued > CONTROL_AHEAD || session.routes.reconciling.is_some() {
                 return;
             }
             let connection = session.connection;
             let carried;
             let most = PART.min(session.max_frame.saturating_sub(ROUTE_OVERHEAD));
-            let frame = if let Some(cursor) = &mut session.routes.snapshot {
+            let frame = if let Some(mut part) =
+                session.routes.difference.as_mut().and_then(|difference| difference.next_part(most))
+            {
+                if part.last {
+                    session.routes.sent = part.to.seq;
+                    session.routes.difference = None;
+                }
+                part.to.incarnation = peer.life;
+                carried = (ResyncMethod::Sketch, Some(part.adds.len() + part.removes.len()));
+                Frame::RouteDifference(part)
+            } else if let Some(cursor) = &mut session.routes.snapshot {
                 let Some(mut part) = cursor.next_part(&link.log, most) else {
                     // The set changed more than the log keeps while it was being sent.
                     session.routes.snapshot = Some(link.log.snapshot());
@@ -177,17 +205,13 @@ impl Node {
             let frame = encode(&frame);
             if let Some(resync) = &mut peer.resync_out {
                 let (method, differences) = carried;
-                if differences.is_none() {
+                if method != ResyncMethod::Tail {
                     resync.by(method);
                 }
                 resync.carried(frame.len(), differences);
             }
             self.transmit(connection, Class::Control, frame);
         }
-    }
-
-    pub(super) fn on_route_resume(&mut self, id: PeerId, holds: Option<RoutePosition>) {
-        self.resume_routes(id, holds);
     }
 
     pub(super) fn on_route_delta(&mut self, connection: ConnectionId, id: PeerId, delta: RouteDelta, length: usize) {
@@ -214,7 +238,7 @@ impl Node {
         self.applied(connection, id, result, (ResyncMethod::Snapshot, length));
     }
 
-    fn applied(
+    pub(super) fn applied(
         &mut self,
         connection: ConnectionId,
         id: PeerId,
@@ -267,7 +291,8 @@ impl Node {
         session.resuming = Some(0);
         let (connection, target) = (session.connection, session.peer_routes);
         peer.resync_in = Some(Resyncing::new(self.now, target, ResyncMethod::Snapshot));
-        self.send(connection, &Frame::RouteResume(holds));
+        let cells = peer.replica.first_cells(&RoutePosition::default(), u64::MAX);
+        self.send(connection, &Frame::RouteResume(RouteResume { holds, cells }));
     }
 
     pub(super) fn on_route_ack(&mut self, id: PeerId, position: RoutePosition) {

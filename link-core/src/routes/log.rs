@@ -1,11 +1,16 @@
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::Bound,
+    ops::{Bound, Range},
     sync::Arc,
     time::Duration,
 };
 
-use super::{Covering, RouteDigest, RouteKey, SnapshotCursor, view::View};
+use super::{
+    Cells, Covering, RouteId, RouteKey, SKETCH_FROM, SnapshotCursor,
+    outline::Outline,
+    table::{RouteTable, id_of},
+    view::View,
+};
 use crate::{
     interest::InterestChange,
     topic::TopicFilter,
@@ -28,10 +33,12 @@ use crate::{
 pub struct RouteLog {
     incarnation: Incarnation,
     pub(super) seq: u64,
-    digest: RouteDigest,
+    outline: Outline,
     pub(super) view: Arc<View>,
     /// Where it came to a view that another log had.
     pub(super) joined: u64,
+    /// The announced filters, by their ids.
+    ids: RouteTable<()>,
     /// The changes `(seq - ring.len(), seq]`.
     ring: VecDeque<Change>,
     capacity: usize,
@@ -71,12 +78,19 @@ impl RouteLog {
         Self {
             incarnation,
             seq: 0,
-            digest: RouteDigest::new(key),
+            outline: Outline::new(key, SKETCH_FROM),
             view: Arc::new(View::new(imports, key.seed())),
             joined: 0,
+            ids: RouteTable::new(key),
             ring: VecDeque::new(),
             capacity: ring,
         }
+    }
+
+    /// From so many routes on it follows a sketch of the set; [`SKETCH_FROM`] if this is not called. To be called while the
+    /// set is empty.
+    pub fn set_sketch_from(&mut self, routes: usize) {
+        self.outline = Outline::new(*self.key(), routes);
     }
 
     /// Takes changes of local interest as one step. The changes of the set that follow are in the log in an order in
@@ -139,7 +153,7 @@ impl RouteLog {
         let here = holds.seq < self.seq && self.keeps(holds.seq);
         // The same point with another digest is divergence: only the whole set mends it.
         let same = self.after(holds.seq).is_none_or(|at| at.digest == holds.digest && at.count == holds.count);
-        let short = self.seq.saturating_sub(holds.seq) <= self.digest.count().saturating_add(SHORT_TAIL);
+        let short = self.seq.saturating_sub(holds.seq) <= self.outline.count().saturating_add(SHORT_TAIL);
         if here && same && short { Resume::Tail { from: holds.seq } } else { Resume::Snapshot }
     }
 
@@ -174,11 +188,39 @@ impl RouteLog {
     /// Whether what a peer holds is a point of this log. A point that is no longer kept is taken on trust.
     pub fn agrees(&self, holds: &RoutePosition) -> bool {
         let there = match self.after(holds.seq) {
-            _ if holds.seq == self.seq => (self.digest.digest(), self.digest.count()),
+            _ if holds.seq == self.seq => (self.outline.digest(), self.outline.count()),
             Some(at) => (at.digest, at.count),
             None => return holds.seq < self.seq && holds.incarnation == self.incarnation,
         };
         holds.incarnation == self.incarnation && (holds.digest, holds.count) == there
+    }
+
+    /// The lowest seq of which the changes since are kept.
+    pub fn kept_from(&self) -> u64 {
+        self.seq - self.ring.len() as u64
+    }
+
+    /// Cells of a sketch of the set as it was at `seq`, since when the changes are kept. Costs a look at each route.
+    pub(super) fn cells_at(&self, seq: u64, range: Range<usize>) -> Cells {
+        let mut cells = Cells::build(self.key(), range, self.ids.ids());
+        let since = self.changes_since(seq).into_iter().flatten();
+        cells.toggle_all(since.map(|change| id_of(self.key(), parts(&change.op).0)));
+        cells
+    }
+
+    /// The set as it was at `seq`; `None` if the changes since are not kept.
+    pub(super) fn past(&self, seq: u64) -> Option<Past<'_>> {
+        let mut changed = BTreeMap::new();
+        for change in self.changes_since(seq)? {
+            let (filter, added) = parts(&change.op);
+            // The first change of a filter says what it was.
+            changed.entry(id_of(self.key(), filter)).or_insert((!added).then_some(filter));
+        }
+        Some(Past { log: self, changed })
+    }
+
+    pub(super) fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// Begins to send the whole set.
@@ -191,14 +233,14 @@ impl RouteLog {
         RoutePosition {
             incarnation: self.incarnation,
             seq: self.seq,
-            digest: self.digest.digest(),
-            count: self.digest.count(),
+            digest: self.outline.digest(),
+            count: self.outline.count(),
         }
     }
 
     /// The key of the digests.
     pub fn key(&self) -> &RouteKey {
-        self.digest.key()
+        self.outline.key()
     }
 
     /// The topics of the link, without those that another one covers.
@@ -248,15 +290,40 @@ impl RouteLog {
 
     pub(super) fn record(&mut self, ops: Vec<RouteOp>) {
         for op in ops {
+            let (RouteOp::Add(filter) | RouteOp::Remove(filter)) = &op;
+            let hash = self.key().hash(filter.as_str());
             match &op {
-                RouteOp::Add(filter) => self.digest.add(filter),
-                RouteOp::Remove(filter) => self.digest.remove(filter),
+                RouteOp::Add(filter) => {
+                    self.outline.enter(hash);
+                    self.ids.insert(RouteId::from_hash(hash), filter.clone(), ());
+                }
+                RouteOp::Remove(filter) => {
+                    self.outline.leave(hash);
+                    self.ids.remove(RouteId::from_hash(hash), filter);
+                }
             }
             self.seq += 1;
-            self.ring.push_back(Change { op, digest: self.digest.digest(), count: self.digest.count() });
+            self.ring.push_back(Change { op, digest: self.outline.digest(), count: self.outline.count() });
             if self.ring.len() > self.capacity {
                 self.ring.pop_front();
             }
+        }
+    }
+}
+
+/// A log as it was.
+pub(super) struct Past<'a> {
+    log: &'a RouteLog,
+    /// Of routes that have changed since: the filter, if it was in the set.
+    changed: BTreeMap<RouteId, Option<&'a TopicFilter>>,
+}
+
+impl Past<'_> {
+    /// The filter with this id, if one was in the set.
+    pub(super) fn filter(&self, id: RouteId) -> Option<&TopicFilter> {
+        match self.changed.get(&id) {
+            Some(filter) => *filter,
+            None => self.log.ids.by_id(id).map(|(filter, ())| filter),
         }
     }
 }

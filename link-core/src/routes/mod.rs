@@ -51,20 +51,29 @@
 //! ```
 
 mod covering;
+mod difference;
 mod digest;
 mod log;
+mod outline;
+mod reconcile;
 mod replica;
 mod sharing;
 mod sketch;
 mod snapshot;
+mod table;
 mod view;
 
 pub use covering::Covering;
+pub use difference::DifferenceCursor;
 pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};
+pub use reconcile::{Comparison, FIRST_CELLS, Reconciling};
 pub use replica::{RouteChange, RouteFault, RouteReplica};
 pub use sharing::SharedLogs;
 pub use sketch::{
     Cell, Cells, Decoder, Difference, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteId, Sketch, SketchFault,
 };
 pub use snapshot::SnapshotCursor;
+
+/// From so many routes on a set is compared by sketches, unless settings say otherwise: a smaller one is sent as quickly.
+pub const SKETCH_FROM: usize = 256;

@@ -1,12 +1,16 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use thiserror::Error;
 
-use super::{RouteDigest, RouteKey};
+use super::{
+    Cell, Estimator, FIRST_CELLS, MAINTAINED_CELLS, MAX_CELLS, RouteDigest, RouteId, RouteKey, SKETCH_FROM,
+    outline::Outline,
+    table::{RouteTable, id_of},
+};
 use crate::{
     mutant::{self, Mutant},
     topic::TopicFilter,
-    wire::{CloseCode, Incarnation, RouteDelta, RouteOp, RoutePosition, RouteSnapshot},
+    wire::{CloseCode, Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RouteSnapshot},
 };
 
 /// The exact copy of a peer's route set.
@@ -24,32 +28,56 @@ use crate::{
 ///  last part  b d                                b d        (2, 9)     c and a end, as the digest proves
 /// ```
 ///
-/// A step that can't be proven changes nothing of what counts. Memory: at most `max_routes` certified filters and three
-/// times as many others, whatever the peer sends.
+/// A step that can't be proven changes nothing of what counts. A route takes 40 bytes beside its text, in whichever of the
+/// three it is; there are never more than `max_routes` certified ones and three times as many others, whatever the peer sends.
+///
+/// A comparison by sketches is about all that counts: what unfinished snapshots have brought is not sent again.
 #[derive(Debug)]
 pub struct RouteReplica {
-    key: Option<RouteKey>,
     /// The latest life of which anything was taken.
     latest: Option<Incarnation>,
     /// The latest point that was proven, under whichever key: nothing leads behind it.
     proven: Option<(Incarnation, u64)>,
-    certified: BTreeSet<TopicFilter>,
+    /// All that counts; `None` before the first key is known.
+    held: Option<Held>,
     /// What the certified set is proven to be; `None` while nothing was proven under the peer's key.
     proof: Option<(RoutePosition, RouteDigest)>,
     loading: Option<Loading>,
-    /// Nothing of it is certified.
-    stale: BTreeSet<TopicFilter>,
+    /// Routes that are stale and not certified.
+    stale: usize,
     max_routes: usize,
+    sketch_from: usize,
 }
 
-/// A snapshot of which some parts have come.
+/// All that counts.
+#[derive(Debug)]
+struct Held {
+    table: RouteTable<Marks>,
+    outline: Outline,
+}
+
+/// Why a route counts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    certified: bool,
+    loading: bool,
+    stale: bool,
+}
+
+impl Marks {
+    const CERTIFIED: Self = Self { certified: true, loading: false, stale: false };
+    const LOADING: Self = Self { certified: false, loading: true, stale: false };
+}
+
+/// A snapshot or a difference of which some parts have come.
 #[derive(Debug)]
 struct Loading {
     to: RoutePosition,
     /// Number of the part that is due.
     next: u32,
-    filters: BTreeSet<TopicFilter>,
     digest: RouteDigest,
+    /// Of a difference: what it adds, and what it will remove.
+    difference: Option<(Vec<TopicFilter>, Vec<RouteId>)>,
 }
 
 /// A change of what counts.
@@ -123,32 +151,59 @@ impl RouteReplica {
     /// Holds nothing yet, and never more than `max_routes` certified routes.
     pub fn new(max_routes: usize) -> Self {
         Self {
-            key: None,
             latest: None,
             proven: None,
-            certified: BTreeSet::new(),
+            held: None,
             proof: None,
             loading: None,
-            stale: BTreeSet::new(),
+            stale: 0,
             max_routes,
+            sketch_from: SKETCH_FROM,
         }
     }
 
-    /// Takes note of the key of the peer's digests. With another key what is held can't be compared any more; it goes
-    /// on to count until a snapshot replaces it.
+    /// From so many routes on it offers its sketch for a comparison; [`SKETCH_FROM`] if this is not called. To be called
+    /// before anything is taken.
+    pub fn set_sketch_from(&mut self, routes: usize) {
+        self.sketch_from = routes;
+    }
+
+    /// Takes note of the key of the peer's digests. With another key what is held can't be compared as it was proven; it goes
+    /// on to count until a snapshot or a difference replaces it. Costs a hash for each route that is held.
     pub fn set_key(&mut self, key: RouteKey) {
-        if self.key != Some(key) {
-            self.key = Some(key);
-            self.proof = None;
-            self.interrupted();
+        if self.held.as_ref().is_some_and(|held| *held.outline.key() == key) {
+            return;
         }
+        self.interrupted();
+        self.proof = None;
+        let table = match self.held.take() {
+            None => RouteTable::new(key),
+            Some(held) => held.table.rekey(key),
+        };
+        let mut outline = Outline::new(key, self.sketch_from);
+        table.iter().for_each(|(filter, _)| outline.enter(key.hash(filter.as_str())));
+        self.held = Some(Held { table, outline });
     }
 
     /// A new connection: a snapshot that was not finished will not be. What came of it goes on to count until the next
     /// step that is proven.
     pub fn interrupted(&mut self) {
-        if let Some(loading) = self.loading.take() {
-            self.stale.extend(loading.filters.into_iter().filter(|filter| !self.certified.contains(filter)));
+        let (Some(loading), Some(held)) = (self.loading.take(), &mut self.held) else { return };
+        let stale = &mut self.stale;
+        let mut turn = |marks: &mut Marks| {
+            if std::mem::take(&mut marks.loading) && !marks.certified && !marks.stale {
+                marks.stale = true;
+                *stale += 1;
+            }
+        };
+        match loading.difference {
+            // What it has added is known: no look at the others.
+            Some((added, _)) => added.iter().for_each(|filter| {
+                if let Some(marks) = held.table.get_mut(id_of(held.outline.key(), filter), filter) {
+                    turn(marks);
+                }
+            }),
+            None => held.table.update(turn),
         }
     }
 
@@ -161,7 +216,9 @@ impl RouteReplica {
     /// A [`RouteFault`]; nothing of what counts has changed then.
     pub fn apply_delta(&mut self, delta: &RouteDelta) -> Result<Vec<RouteChange>, RouteFault> {
         let RouteDelta { from, to, ops } = delta;
-        let Some((held, mut digest)) = self.proof else { return Err(RouteFault::Gap { from: *from, held: 0 }) };
+        let (Some((held, mut digest)), Some(Held { table, outline })) = (self.proof, &self.held) else {
+            return Err(RouteFault::Gap { from: *from, held: 0 });
+        };
         if to.incarnation != held.incarnation {
             return Err(other_life(to.incarnation, held.incarnation));
         }
@@ -178,12 +235,17 @@ impl RouteReplica {
         if *from > held.seq && !believed {
             return Err(RouteFault::Gap { from: *from, held: held.seq });
         }
+        let key = *outline.key();
+        let certified = |id, filter| table.get(id, filter).is_some_and(|marks| marks.certified);
         let (mut adds, mut removes) = (BTreeSet::new(), BTreeSet::new());
         for op in ops {
+            let (RouteOp::Add(filter) | RouteOp::Remove(filter)) = op;
+            let hash = key.hash(filter.as_str());
+            let id = RouteId::from_hash(hash);
             match op {
-                RouteOp::Add(filter) if !self.certified.contains(filter) && adds.insert(filter) => digest.add(filter),
-                RouteOp::Remove(filter) if self.certified.contains(filter) && removes.insert(filter) => {
-                    digest.remove(filter);
+                RouteOp::Add(_) if !certified(id, filter) && adds.insert((filter, hash)) => digest.add_hash(hash),
+                RouteOp::Remove(_) if certified(id, filter) && removes.insert((filter, hash)) => {
+                    digest.remove_hash(hash);
                 }
                 _ => {}
             }
@@ -196,16 +258,18 @@ impl RouteReplica {
             return Err(RouteFault::Digest { seq: to.seq });
         }
         self.interrupted();
-        let stale = std::mem::take(&mut self.stale);
-        let news = adds.iter().filter(|filter| !stale.contains(**filter));
-        let mut changes: Vec<_> = news.map(|filter| RouteChange::Add((*filter).clone())).collect();
-        changes.extend(removes.iter().map(|filter| RouteChange::Remove((*filter).clone())));
-        for filter in removes {
-            self.certified.remove(filter);
+        let Some(held) = &mut self.held else { return Ok(Vec::new()) };
+        let mut changes = Vec::with_capacity(ops.len());
+        for (filter, hash) in adds {
+            if held.certify(filter, hash) {
+                changes.push(RouteChange::Add(filter.clone()));
+            }
         }
-        self.certified.extend(adds.into_iter().cloned());
-        let ended = stale.into_iter().filter(|filter| !self.certified.contains(filter));
-        changes.extend(ended.map(RouteChange::Remove));
+        for (filter, hash) in removes {
+            held.remove(filter, hash);
+            changes.push(RouteChange::Remove(filter.clone()));
+        }
+        changes.extend(self.end_stale());
         self.proof = Some((*to, digest));
         self.proven = Some((to.incarnation, to.seq));
         Ok(changes)
@@ -217,52 +281,39 @@ impl RouteReplica {
     /// # Errors
     /// A [`RouteFault`]; nothing of what counts has changed then.
     pub fn apply_snapshot(&mut self, part: RouteSnapshot) -> Result<Vec<RouteChange>, RouteFault> {
-        let Some(key) = self.key else { return Err(RouteFault::NoKey) };
         let RouteSnapshot { to, part: number, last, filters } = part;
-        if let Some(latest) = self.latest.filter(|latest| to.incarnation < *latest) {
-            return Err(other_life(to.incarnation, latest));
-        }
-        if to.count > self.max_routes as u64 {
-            return Err(RouteFault::TooMany { limit: self.max_routes });
-        }
-        let is_held = self.proof.is_some_and(|(held, _)| to == held);
-        if is_held || self.proven.is_some_and(|proven| (to.incarnation, to.seq) < proven) {
-            return Ok(Vec::new());
-        }
-        if number == 0 {
-            self.interrupted();
-        }
-        let due = self.loading.as_ref().filter(|loading| loading.to == to).map_or(0, |loading| loading.next);
-        if number != due {
-            self.interrupted();
-            return Err(RouteFault::Part { came: number, expected: due });
-        }
-        let empty = || Loading { to, next: 0, filters: BTreeSet::new(), digest: RouteDigest::new(key) };
-        let mut loading = self.loading.take().unwrap_or_else(empty);
+        let Some(mut loading) = self.begin_part(to, number, false)? else { return Ok(Vec::new()) };
+        let Some(held) = &mut self.held else { return Err(RouteFault::NoKey) };
+        let key = *held.outline.key();
         let mut digest = loading.digest;
         let mut fresh = BTreeSet::new();
         for filter in filters {
-            if !loading.filters.contains(&filter) && !fresh.contains(&filter) {
-                digest.add(&filter);
-                fresh.insert(filter);
+            let hash = key.hash(filter.as_str());
+            let loaded = held.table.get(RouteId::from_hash(hash), &filter).is_some_and(|marks| marks.loading);
+            if !loaded && fresh.insert((filter, hash)) {
+                digest.add_hash(hash);
             }
         }
-        let wrong = digest.count() > to.count || (last && (digest.digest() != to.digest || digest.count() != to.count));
-        if wrong {
-            self.loading = Some(loading);
-            self.interrupted();
-            return Err(RouteFault::Digest { seq: to.seq });
+        if digest.count() > to.count || (last && (digest.digest() != to.digest || digest.count() != to.count)) {
+            return Err(self.not_proven(loading));
         }
 
         self.latest = Some(to.incarnation);
-        let counted = |filter: &&TopicFilter| !self.certified.contains(*filter) && !self.stale.contains(*filter);
-        let mut changes: Vec<_> = fresh.iter().filter(counted).cloned().map(RouteChange::Add).collect();
-        // Not `append`, which builds the whole set anew.
-        loading.filters.extend(fresh);
+        let mut changes = Vec::with_capacity(fresh.len());
+        for (filter, hash) in fresh {
+            match held.table.get_mut(RouteId::from_hash(hash), &filter) {
+                Some(marks) => marks.loading = true,
+                None => {
+                    held.enter(filter.clone(), hash, Marks::LOADING);
+                    changes.push(RouteChange::Add(filter));
+                }
+            }
+        }
         loading.digest = digest;
         loading.next = number.saturating_add(1);
         if last {
-            changes.extend(self.commit(loading));
+            changes.extend(self.keep_only(|marks| marks.loading));
+            self.prove(to, digest);
         } else {
             self.loading = Some(loading);
             changes.extend(self.limit_stale());
@@ -270,13 +321,85 @@ impl RouteReplica {
         Ok(changes)
     }
 
+    /// Takes a part of a difference, and gives the changes of what counts, additions first. What it adds counts at once; what
+    /// it removes goes with the last part, if the digest is right: then all that counts, without that, is certified. Costs time
+    /// in proportion to the part, unless something is stale.
+    ///
+    /// # Errors
+    /// A [`RouteFault`]; nothing of what counts has changed then.
+    pub fn apply_difference(&mut self, part: RouteDifference) -> Result<Vec<RouteChange>, RouteFault> {
+        let RouteDifference { to, part: number, last, adds, removes } = part;
+        let Some(mut loading) = self.begin_part(to, number, true)? else { return Ok(Vec::new()) };
+        let Some(held) = &mut self.held else { return Err(RouteFault::NoKey) };
+        let Some((added, removed)) = &mut loading.difference else { return Err(RouteFault::NoKey) };
+        let key = *held.outline.key();
+        let mut digest = loading.digest;
+        let mut fresh = BTreeSet::new();
+        for filter in adds {
+            let hash = key.hash(filter.as_str());
+            if held.table.get(RouteId::from_hash(hash), &filter).is_none() && fresh.insert((filter, hash)) {
+                digest.add_hash(hash);
+            }
+        }
+        // Each removes something that is held.
+        let too_many = removed.len() + removes.len() > held.table.len();
+        removed.extend(removes);
+        let mut going = BTreeSet::new();
+        if last && !too_many {
+            for id in removed.iter() {
+                if let Some((filter, _)) = held.table.by_id(*id)
+                    && going.insert(filter.clone())
+                {
+                    digest.remove_hash(key.hash(filter.as_str()));
+                }
+            }
+        }
+        let over = digest.count() > (self.max_routes as u64).saturating_mul(4);
+        if too_many || over || (last && (digest.digest() != to.digest || digest.count() != to.count)) {
+            return Err(self.not_proven(loading));
+        }
+
+        self.latest = Some(to.incarnation);
+        let mut changes = Vec::with_capacity(fresh.len() + going.len());
+        for (filter, hash) in fresh {
+            held.enter(filter.clone(), hash, Marks::LOADING);
+            added.push(filter.clone());
+            changes.push(RouteChange::Add(filter));
+        }
+        loading.digest = digest;
+        loading.next = number.saturating_add(1);
+        if !last {
+            self.loading = Some(loading);
+            return Ok(changes);
+        }
+        for filter in going {
+            let hash = key.hash(filter.as_str());
+            if held.remove(&filter, hash).is_some_and(|marks| marks.stale) {
+                self.stale = self.stale.saturating_sub(1);
+            }
+            changes.push(RouteChange::Remove(filter));
+        }
+        if self.stale > 0 {
+            held.table.update(|marks| *marks = Marks::CERTIFIED);
+            self.stale = 0;
+        } else {
+            for filter in added.iter() {
+                if let Some(marks) = held.table.get_mut(id_of(&key, filter), filter) {
+                    *marks = Marks::CERTIFIED;
+                }
+            }
+        }
+        self.prove(to, digest);
+        Ok(changes)
+    }
+
     /// Ends all that counts: the peer is gone for good, or its lease is over. A late step of an earlier life goes on to
     /// be refused.
     pub fn retire(&mut self) -> Vec<RouteChange> {
-        self.interrupted();
+        self.loading = None;
         self.proof = None;
-        let certified = std::mem::take(&mut self.certified);
-        certified.into_iter().chain(std::mem::take(&mut self.stale)).map(RouteChange::Remove).collect()
+        self.stale = 0;
+        self.keep_only(|_| false)
     }
 
     /// What is held, for HELLO; `None` if nothing is proven under the peer's key.
@@ -289,33 +412,160 @@ impl RouteReplica {
         self.loading.is_some()
     }
 
-    /// All that counts, each filter once.
+    /// All that counts, each filter once, in no order.
     pub fn visible(&self) -> impl Iterator<Item = &TopicFilter> {
-        let loaded =
-            |filter: &TopicFilter| self.loading.as_ref().is_some_and(|loading| loading.filters.contains(filter));
-        let loading = self.loading.iter().flat_map(|loading| &loading.filters);
-        let loading = loading.filter(|filter| !self.certified.contains(*filter));
-        self.certified.iter().chain(loading).chain(self.stale.iter().filter(move |filter| !loaded(filter)))
+        self.held.iter().flat_map(|held| held.table.iter()).map(|(filter, _)| filter)
     }
 
-    /// The finished snapshot becomes the certified set.
-    fn commit(&mut self, loading: Loading) -> impl Iterator<Item = RouteChange> + '_ {
-        let old = std::mem::replace(&mut self.certified, loading.filters);
-        self.proof = Some((loading.to, loading.digest));
-        self.proven = Some((loading.to.incarnation, loading.to.seq));
-        let ended = old.into_iter().chain(std::mem::take(&mut self.stale));
-        ended.filter(|filter| !self.certified.contains(filter)).map(RouteChange::Remove)
+    /// Number of filters that count.
+    pub fn count(&self) -> u64 {
+        self.held.as_ref().map_or(0, |held| held.outline.count())
+    }
+
+    /// The first cells of a sketch of all that counts, for a peer whose set stands at `routes`, with its changes kept from
+    /// `kept_from` on. None where those are enough, or where the set is so small that it is sent quickly.
+    pub fn first_cells(&self, routes: &RoutePosition, kept_from: u64) -> Vec<Cell> {
+        let kept = |held: RoutePosition| {
+            held.incarnation == routes.incarnation && (kept_from..=routes.seq).contains(&held.seq)
+        };
+        if self.position().is_some_and(kept) {
+            return Vec::new();
+        }
+        self.held.as_ref().filter(|held| held.outline.is_large()).map_or_else(Vec::new, |_| self.cells(0..FIRST_CELLS))
+    }
+
+    /// Cells of a sketch of all that counts; none if the peer asks for more than can be of use. Those beyond
+    /// [`MAINTAINED_CELLS`] cost a look at each route.
+    pub fn cells(&self, range: Range<usize>) -> Vec<Cell> {
+        let Some(Held { table, outline }) = &self.held else { return Vec::new() };
+        let most = (2 * table.len() + MAINTAINED_CELLS).min(MAX_CELLS);
+        if range.end > most || range.start >= range.end {
+            return Vec::new();
+        }
+        let (sketch, _) = outline.parts();
+        let mut cells = sketch.cells(range.clone()).to_vec();
+        if range.end > MAINTAINED_CELLS {
+            let beyond = range.start.max(MAINTAINED_CELLS)..range.end;
+            cells.extend_from_slice(sketch.extend(beyond, table.ids()).as_slice());
+        }
+        cells
+    }
+
+    /// The estimator of all that counts.
+    pub fn estimator(&self) -> Option<Estimator> {
+        self.held.as_ref().map(|held| held.outline.parts().1)
+    }
+
+    /// The state of a step of parts to which the next one belongs, taken out; `None` if it is of no use.
+    fn begin_part(
+        &mut self,
+        to: RoutePosition,
+        number: u32,
+        is_difference: bool,
+    ) -> Result<Option<Loading>, RouteFault> {
+        let Some(held) = &self.held else { return Err(RouteFault::NoKey) };
+        let (key, whole) = (*held.outline.key(), held.outline.whole());
+        if let Some(latest) = self.latest.filter(|latest| to.incarnation < *latest) {
+            return Err(other_life(to.incarnation, latest));
+        }
+        if to.count > self.max_routes as u64 {
+            return Err(RouteFault::TooMany { limit: self.max_routes });
+        }
+        let is_held = self.proof.is_some_and(|(held, _)| to == held);
+        if is_held || self.proven.is_some_and(|proven| (to.incarnation, to.seq) < proven) {
+            return Ok(None);
+        }
+        if number == 0 {
+            self.interrupted();
+        }
+        let same = |loading: &&Loading| loading.to == to && loading.difference.is_some() == is_difference;
+        let due = self.loading.as_ref().filter(same).map_or(0, |loading| loading.next);
+        if number != due {
+            self.interrupted();
+            return Err(RouteFault::Part { came: number, expected: due });
+        }
+        Ok(Some(self.loading.take().unwrap_or_else(|| Loading {
+            to,
+            next: 0,
+            digest: if is_difference { whole } else { RouteDigest::new(key) },
+            difference: is_difference.then(Default::default),
+        })))
+    }
+
+    /// A step did not lead where it should have.
+    fn not_proven(&mut self, loading: Loading) -> RouteFault {
+        let seq = loading.to.seq;
+        self.loading = Some(loading);
+        self.interrupted();
+        RouteFault::Digest { seq }
+    }
+
+    fn prove(&mut self, to: RoutePosition, digest: RouteDigest) {
+        self.proof = Some((to, digest));
+        self.proven = Some((to.incarnation, to.seq));
+    }
+
+    /// What is stale and not certified ends: a step has been proven.
+    fn end_stale(&mut self) -> Vec<RouteChange> {
+        if std::mem::take(&mut self.stale) == 0 {
+            return Vec::new();
+        }
+        self.keep_only(|marks| marks.certified)
+    }
+
+    /// What is kept is certified from now on, the rest ends. Costs a look at each route.
+    fn keep_only(&mut self, keep: impl Fn(&Marks) -> bool) -> Vec<RouteChange> {
+        self.stale = 0;
+        let Some(Held { table, outline }) = &mut self.held else { return Vec::new() };
+        let mut gone = table.retain(|_, marks| {
+            let stays = keep(marks);
+            *marks = Marks::CERTIFIED;
+            stays
+        });
+        gone.sort_unstable();
+        let key = *outline.key();
+        gone.iter().for_each(|filter| outline.leave(key.hash(filter.as_str())));
+        gone.into_iter().map(RouteChange::Remove).collect()
     }
 
     /// A peer that never finishes does not fill the memory: what it left behind ends.
     fn limit_stale(&mut self) -> Vec<RouteChange> {
-        if self.stale.len() <= self.max_routes {
+        if self.stale <= self.max_routes {
             return Vec::new();
         }
-        let stale = std::mem::take(&mut self.stale);
-        let loaded =
-            |filter: &TopicFilter| self.loading.as_ref().is_some_and(|loading| loading.filters.contains(filter));
-        stale.into_iter().filter(|filter| !loaded(filter)).map(RouteChange::Remove).collect()
+        self.stale = 0;
+        let Some(Held { table, outline }) = &mut self.held else { return Vec::new() };
+        let mut gone = table.retain(|_, marks| {
+            marks.stale = false;
+            marks.certified || marks.loading
+        });
+        gone.sort_unstable();
+        let key = *outline.key();
+        gone.iter().for_each(|filter| outline.leave(key.hash(filter.as_str())));
+        gone.into_iter().map(RouteChange::Remove).collect()
+    }
+}
+
+impl Held {
+    fn enter(&mut self, filter: TopicFilter, hash: u128, marks: Marks) {
+        self.table.insert(RouteId::from_hash(hash), filter, marks);
+        self.outline.enter(hash);
+    }
+
+    /// Certifies a route, and says whether it did not count before.
+    fn certify(&mut self, filter: &TopicFilter, hash: u128) -> bool {
+        if let Some(marks) = self.table.get_mut(RouteId::from_hash(hash), filter) {
+            marks.certified = true;
+            return false;
+        }
+        self.enter(filter.clone(), hash, Marks::CERTIFIED);
+        true
+    }
+
+    fn remove(&mut self, filter: &TopicFilter, hash: u128) -> Option<Marks> {
+        let (_, marks) = self.table.remove(RouteId::from_hash(hash), filter)?;
+        self.outline.leave(hash);
+        Some(marks)
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     frame::Digest,
     kind,
     read::Reader,
+    reconcile::{decode_cells, put_cells},
     routes::{decode_filters, put_filters},
     write::{FrameWriter, put_varint},
 };
@@ -28,9 +29,11 @@ const HELLO: &[&str] = &[
     "lanes",
     "received",
     "about",
+    "kept_from",
+    "cells",
     "scope",
 ];
-const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received"];
+const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received", "cells"];
 const CLOSE: &[&str] = &["code", "reason"];
 const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
@@ -63,8 +66,14 @@ pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     if let Some(about) = &hello.about {
         frame.field(17, |out| out.extend_from_slice(about.as_str().as_bytes()));
     }
+    if hello.kept_from != hello.routes.seq {
+        frame.field(18, |out| put_varint(out, hello.kept_from));
+    }
+    if !hello.cells.is_empty() {
+        frame.field(19, |out| put_cells(out, &hello.cells));
+    }
     if hello.scope == Scope::Cluster {
-        frame.field(18, |out| put_varint(out, CLUSTER_SCOPE));
+        frame.field(20, |out| put_varint(out, CLUSTER_SCOPE));
     }
     frame.finish()
 }
@@ -89,9 +98,13 @@ pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello,
         lanes: whole(fields.required(15)?, |field, reader| decode_lanes(field, reader, limits))?,
         received: whole(fields.required(16)?, |field, reader| decode_lanes(field, reader, limits))?,
         about: fields.optional(17)?.map(|field| name(field, limits, NodeName::new)).transpose()?,
+        kept_from: 0,
+        cells: Vec::new(),
         scope: Scope::Node,
     };
-    if let Some(field) = fields.optional(18)?
+    hello.kept_from = fields.optional(18)?.map_or(Ok(hello.routes.seq), |field| number(field, u64::MAX))?;
+    hello.cells = fields.optional(19)?.map_or(Ok(Vec::new()), |field| whole(field, decode_cells))?;
+    if let Some(field) = fields.optional(20)?
         && number(field, u64::MAX)? == CLUSTER_SCOPE
     {
         hello.scope = Scope::Cluster;
@@ -112,6 +125,9 @@ pub(super) fn encode_ready(ready: &Ready) -> bytes::Bytes {
         frame.field(5, |out| put_position(out, holds));
     }
     frame.field(6, |out| put_lanes(out, &ready.received));
+    if !ready.cells.is_empty() {
+        frame.field(7, |out| put_cells(out, &ready.cells));
+    }
     frame.finish()
 }
 
@@ -124,6 +140,7 @@ pub(super) fn decode_ready(reader: Reader<'_>, limits: &Limits) -> Result<Ready,
         knows: fields.optional(4)?.map(|field| whole(field, decode_incarnation)).transpose()?,
         holds: fields.optional(5)?.map(|field| whole(field, decode_position)).transpose()?,
         received: whole(fields.required(6)?, |field, reader| decode_lanes(field, reader, limits))?,
+        cells: fields.optional(7)?.map_or(Ok(Vec::new()), |field| whole(field, decode_cells))?,
     };
     fields.finish()?;
     Ok(ready)

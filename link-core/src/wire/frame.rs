@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::CloseCode;
 use crate::{
     link::{ClusterName, NodeName, Scope},
+    routes::{Cell, RouteId},
     topic::TopicFilter,
 };
 
@@ -96,6 +97,10 @@ pub struct Hello {
     pub lanes: Vec<LaneMark>,
     /// For each lane of the peer, the highest sequence number received here in the life `knows`, handed on or not.
     pub received: Vec<LaneMark>,
+    /// The lowest seq of `routes` of which the sender has the changes since.
+    pub kept_from: u64,
+    /// As in [`RouteResume`]; an acceptor knows from the dialler's HELLO that `holds` is not enough.
+    pub cells: Vec<Cell>,
 }
 
 /// The dialler accepts the HELLO of the accepting side; the link is live.
@@ -113,6 +118,8 @@ pub struct Ready {
     pub holds: Option<RoutePosition>,
     /// As in [`Hello`].
     pub received: Vec<LaneMark>,
+    /// As in [`RouteResume`].
+    pub cells: Vec<Cell>,
 }
 
 /// Ends a connection, with a reason for people and a code for programs.
@@ -164,6 +171,53 @@ pub struct RouteSnapshot {
     pub last: bool,
     /// Filters of this part.
     pub filters: Vec<TopicFilter>,
+}
+
+/// Asks the peer to bring the sender's copy of its routes up to date, from what the sender holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RouteResume {
+    /// What was proven last.
+    pub holds: Option<RoutePosition>,
+    /// First cells of a sketch of all that counts of the peer's routes, proven or not; none if that is little.
+    pub cells: Vec<Cell>,
+}
+
+/// Asks for cells of a sketch of what the peer holds of the sender's routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteNeed {
+    /// The first of them.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// Whether the estimator is wanted as well.
+    pub estimator: bool,
+}
+
+/// Cells of a sketch of what the sender holds of the peer's routes. None: it can't help with that, the whole set is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteCells {
+    /// The number of the first.
+    pub first: u32,
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// An [`Estimator`](crate::routes::Estimator), with the first of several answers.
+    pub estimator: Option<Bytes>,
+}
+
+/// A part of what a copy lacks of the sender's route set, and has too much. All parts carry the same `to`; what is added
+/// counts at once, what is removed goes only when the digest after the last part is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteDifference {
+    /// The state to which the parts lead together.
+    pub to: RoutePosition,
+    /// Number of this part, from 0.
+    pub part: u32,
+    /// Whether it is the last one.
+    pub last: bool,
+    /// Filters that the copy lacks.
+    pub adds: Vec<TopicFilter>,
+    /// Routes that it has too much.
+    pub removes: Vec<RouteId>,
 }
 
 /// Where messages of one lane continue.
@@ -270,14 +324,20 @@ pub enum Frame {
     Close(Close),
     /// See [`Heartbeat`].
     Heartbeat(Heartbeat),
-    /// Asks the peer to bring the sender's copy of its routes up to date, from what the sender holds.
-    RouteResume(Option<RoutePosition>),
+    /// See [`RouteResume`].
+    RouteResume(RouteResume),
     /// See [`RouteDelta`].
     RouteDelta(RouteDelta),
     /// See [`RouteSnapshot`].
     RouteSnapshot(RouteSnapshot),
     /// The sender's copy of the peer's routes has reached this point.
     RouteAck(RoutePosition),
+    /// See [`RouteNeed`].
+    RouteNeed(RouteNeed),
+    /// See [`RouteCells`].
+    RouteCells(RouteCells),
+    /// See [`RouteDifference`].
+    RouteDifference(RouteDifference),
     /// See [`Batch`].
     Batch(Batch),
     /// See [`Ack`].

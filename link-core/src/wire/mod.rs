@@ -35,6 +35,7 @@ mod frame;
 mod limits;
 mod message;
 mod read;
+mod reconcile;
 mod routes;
 mod write;
 
@@ -75,6 +76,12 @@ pub mod kind {
     pub const ROUTE_SNAPSHOT: u8 = 18;
     /// [`Frame::RouteAck`](super::Frame::RouteAck).
     pub const ROUTE_ACK: u8 = 19;
+    /// [`RouteNeed`](super::RouteNeed).
+    pub const ROUTE_NEED: u8 = 20;
+    /// [`RouteCells`](super::RouteCells).
+    pub const ROUTE_CELLS: u8 = 21;
+    /// [`RouteDifference`](super::RouteDifference).
+    pub const ROUTE_DIFFERENCE: u8 = 22;
     /// [`Batch`](super::Batch).
     pub const BATCH: u8 = 32;
     /// [`Ack`](super::Ack).
@@ -98,10 +105,13 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::Ready(ready) => control::encode_ready(ready),
         Frame::Close(close) => control::encode_close(close),
         Frame::Heartbeat(heartbeat) => control::encode_heartbeat(heartbeat),
-        Frame::RouteResume(holds) => routes::encode_resume(holds.as_ref()),
+        Frame::RouteResume(resume) => routes::encode_resume(resume),
         Frame::RouteDelta(delta) => routes::encode_delta(delta),
         Frame::RouteSnapshot(snapshot) => routes::encode_snapshot(snapshot),
         Frame::RouteAck(position) => routes::encode_ack(position),
+        Frame::RouteNeed(need) => reconcile::encode_need(need),
+        Frame::RouteCells(cells) => reconcile::encode_cells(cells),
+        Frame::RouteDifference(difference) => reconcile::encode_difference(difference),
         Frame::Batch(batch) => batch::encode_batch(batch),
         Frame::Ack(ack) => control::encode_ack(ack),
         Frame::Datagram(Datagram { number, expiry, body }) => encode_datagram(*number, *expiry, body),
@@ -133,6 +143,9 @@ pub fn decode(frame: Bytes, limits: &Limits) -> Result<Frame, DecodeError> {
         kind::ROUTE_DELTA => routes::decode_delta(reader, limits).map(Frame::RouteDelta),
         kind::ROUTE_SNAPSHOT => routes::decode_snapshot(reader, limits).map(Frame::RouteSnapshot),
         kind::ROUTE_ACK => routes::decode_ack(reader).map(Frame::RouteAck),
+        kind::ROUTE_NEED => reconcile::decode_need(reader).map(Frame::RouteNeed),
+        kind::ROUTE_CELLS => reconcile::decode_cells_frame(reader).map(Frame::RouteCells),
+        kind::ROUTE_DIFFERENCE => reconcile::decode_difference(reader, limits).map(Frame::RouteDifference),
         kind::ACK => control::decode_ack(reader, limits).map(Frame::Ack),
         kind::DATAGRAM_ACK => datagram::decode_datagram_ack(reader).map(Frame::DatagramAck),
         kind => Ok(Frame::Unknown { kind }),
@@ -158,6 +171,9 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         kind::ROUTE_DELTA => "ROUTE_DELTA",
         kind::ROUTE_SNAPSHOT => "ROUTE_SNAPSHOT",
         kind::ROUTE_ACK => "ROUTE_ACK",
+        kind::ROUTE_NEED => "ROUTE_NEED",
+        kind::ROUTE_CELLS => "ROUTE_CELLS",
+        kind::ROUTE_DIFFERENCE => "ROUTE_DIFFERENCE",
         kind::BATCH => "BATCH",
         kind::ACK => "ACK",
         kind::DATAGRAM => "DATAGRAM",

@@ -1,33 +1,40 @@
 use bytes::Bytes;
 
 use super::{
-    DecodeError, Limits, MANDATORY, MAX_TEXT, Problem, RouteDelta, RouteOp, RoutePosition, RouteSnapshot,
+    DecodeError, Limits, MANDATORY, MAX_TEXT, Problem, RouteDelta, RouteOp, RoutePosition, RouteResume, RouteSnapshot,
     control::{decode_position, number, put_position, whole},
     fields::Fields,
     kind,
     read::Reader,
+    reconcile::{decode_cells, put_cells},
     write::{FrameWriter, put_varint},
 };
 use crate::topic::TopicFilter;
 
-const RESUME: &[&str] = &["holds"];
+const RESUME: &[&str] = &["holds", "cells"];
 const DELTA: &[&str] = &["from", "to", "ops"];
 const SNAPSHOT: &[&str] = &["to", "part", "last", "filters"];
 const ROUTE_ACK: &[&str] = &["position"];
 
-pub(super) fn encode_resume(holds: Option<&RoutePosition>) -> Bytes {
+pub(super) fn encode_resume(resume: &RouteResume) -> Bytes {
     let mut frame = FrameWriter::new(kind::ROUTE_RESUME, MANDATORY, 64);
-    if let Some(holds) = holds {
+    if let Some(holds) = &resume.holds {
         frame.field(1, |out| put_position(out, holds));
+    }
+    if !resume.cells.is_empty() {
+        frame.field(2, |out| put_cells(out, &resume.cells));
     }
     frame.finish()
 }
 
-pub(super) fn decode_resume(reader: Reader<'_>) -> Result<Option<RoutePosition>, DecodeError> {
+pub(super) fn decode_resume(reader: Reader<'_>) -> Result<RouteResume, DecodeError> {
     let mut fields = Fields::new(reader, RESUME);
-    let holds = fields.optional(1)?.map(|field| whole(field, decode_position)).transpose()?;
+    let resume = RouteResume {
+        holds: fields.optional(1)?.map(|field| whole(field, decode_position)).transpose()?,
+        cells: fields.optional(2)?.map_or(Ok(Vec::new()), |field| whole(field, decode_cells))?,
+    };
     fields.finish()?;
-    Ok(holds)
+    Ok(resume)
 }
 
 pub(super) fn encode_delta(delta: &RouteDelta) -> Bytes {

@@ -29,6 +29,8 @@ pub struct Settings {
     pub datagrams: usize,
     /// Changes that a route log keeps.
     pub route_ring: usize,
+    /// From so many routes on sets are compared by sketches.
+    pub sketch_from: usize,
     /// Most routes of one peer.
     pub max_routes: usize,
     /// How long a peer that is away is remembered.
@@ -64,6 +66,7 @@ impl Settings {
         channels: 1,
         datagrams: 0,
         route_ring: 65_536,
+        sketch_from: 256,
         max_routes: 10_000,
         retention: Duration::from_secs(24 * 3600),
         delay: Duration::from_millis(20),
@@ -86,6 +89,7 @@ impl Settings {
         channels: 3,
         datagrams: 1200,
         route_ring: 6,
+        sketch_from: 0,
         covering: Covering { stable: Duration::from_millis(500), per_second: 11 },
         jitter: Duration::from_millis(30),
         host: Duration::from_millis(5),

@@ -141,7 +141,7 @@ impl World {
             ),
         );
         self.observe_received(site, id, 1 - way, &frame);
-        let routes = frame.first().is_some_and(|kind| (kind::ROUTE_RESUME..=kind::ROUTE_ACK).contains(kind));
+        let routes = frame.first().is_some_and(|kind| (kind::ROUTE_RESUME..=kind::ROUTE_DIFFERENCE).contains(kind));
         self.input(site, Input::Frame { connection, frame });
         if routes {
             self.check_routes(site);
@@ -243,6 +243,9 @@ fn kind_name(frame: &[u8]) -> &'static str {
         Some(kind::ROUTE_DELTA) => "ROUTE_DELTA",
         Some(kind::ROUTE_SNAPSHOT) => "ROUTE_SNAPSHOT",
         Some(kind::ROUTE_ACK) => "ROUTE_ACK",
+        Some(kind::ROUTE_NEED) => "ROUTE_NEED",
+        Some(kind::ROUTE_CELLS) => "ROUTE_CELLS",
+        Some(kind::ROUTE_DIFFERENCE) => "ROUTE_DIFFERENCE",
         Some(kind::BATCH) => "BATCH",
         Some(kind::ACK) => "ACK",
         Some(kind::DATAGRAM) => "DATAGRAM",

@@ -176,13 +176,23 @@ impl Speaker {
             holds: None,
             lanes: (0..2).map(|lane| LaneMark { lane, seq: 1 }).collect(),
             received: Vec::new(),
+            kept_from: 0,
+            cells: Vec::new(),
         })))
     }
 
     fn ready(&self, life: Incarnation) -> Frame {
         let lanes = (0..2).map(|lane| LaneMark { lane, seq: 1 }).collect();
         let routes = position(life, 0, 0);
-        Frame::Ready(Ready { incarnation: life, routes, lanes, knows: None, holds: None, received: Vec::new() })
+        Frame::Ready(Ready {
+            incarnation: life,
+            routes,
+            lanes,
+            knows: None,
+            holds: None,
+            received: Vec::new(),
+            cells: Vec::new(),
+        })
     }
 }
 

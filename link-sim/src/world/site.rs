@@ -103,6 +103,7 @@ pub(super) fn start(
     config.starts = starts;
     config.lanes = settings.lanes;
     config.route_ring = settings.route_ring;
+    config.sketch_from = settings.sketch_from;
     config.covering = settings.covering;
     config.limits.max_frame = settings.max_frame;
     let mut seed = [0; 32];

@@ -6,20 +6,14 @@ fn estimator(ids: &[RouteId]) -> Estimator {
     estimator
 }
 
-/// Exact where little differs; beyond, the errors of `seeds` sets as a share of the truth.
+/// The same sets differ in nothing; beyond, the errors of `seeds` sets as a share of the truth.
 #[test]
 fn errors() {
-    for differences in [0, 1, 2, 10, 24] {
-        for seed in 0..40 {
-            let (common, other) = (ids(seed, 500), ids(!seed, differences));
-            let (here, there) = (estimator(&common), estimator(&[common, other].concat()));
-            assert_eq!(here.estimate(&there), differences as u64, "{seed}");
-            assert_eq!(there.estimate(&here), differences as u64, "{seed}");
-        }
-    }
-    let mut sizes = vec![(100, 100), (1_000, 100), (10_000, 30)];
+    let (same, again) = (estimator(&ids(1, 500)), estimator(&ids(1, 500)));
+    assert_eq!(same.estimate(&again), 0);
+    let mut sizes = vec![(1_000, 100), (10_000, 30)];
     if !cfg!(debug_assertions) {
-        sizes = vec![(100, 2_000), (1_000, 2_000), (10_000, 1_000), (100_000, 200), (1_000_000, 20)];
+        sizes = vec![(1_000, 2_000), (10_000, 1_000), (100_000, 200), (1_000_000, 20)];
     }
     let none = Estimator::new(&key());
     for (differences, seeds) in sizes {
@@ -43,10 +37,10 @@ fn errors() {
 fn bytes_of_estimators() {
     let one = estimator(&ids(1, 1_000));
     let bytes = one.to_bytes();
-    assert_eq!((bytes.len(), Estimator::BYTES), (15_360, 15_360));
+    assert_eq!((bytes.len(), Estimator::BYTES), (9_984, 9_984));
     let again = Estimator::from_bytes(&key(), &bytes).unwrap();
     assert_eq!((again.to_bytes(), again.estimate(&one)), (bytes.clone(), 0));
-    let fault = SketchFault::Length { bytes: 15_359, expected: 15_360 };
+    let fault = SketchFault::Length { bytes: 9_983, expected: 9_984 };
     assert_eq!(Estimator::from_bytes(&key(), &bytes[1..]).unwrap_err(), fault);
     // Twice is nothing.
     let twice = estimator(&[ids(1, 1_000), ids(1, 1_000)].concat());

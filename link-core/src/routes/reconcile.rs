@@ -1,0 +1,185 @@
+use std::ops::Range;
+
+use super::{
+    Cell, Cells, Decoder, Difference, DifferenceCursor, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteLog, Sketch,
+    SketchFault,
+};
+use crate::wire::RoutePosition;
+
+/// The writer's part of a comparison by sketches: how a reader's copy, of which cells come, differs from the set as it was
+/// when the comparison began.
+///
+/// ```text
+///  reader   64 cells ──▶                      up to 16 differences: one round trip
+///  writer                ◀── NEED 960 more, and an estimate
+///  reader   cells ──▶                         up to 700: two
+///  writer                ◀── NEED what the estimate says, and a tenth
+///  reader   cells ──▶                         more: three
+///  writer                ◀── the difference, or the whole set where that is shorter
+/// ```
+///
+/// It holds a copy of the set's cells, 80 KiB, and as many more as the difference needs.
+#[derive(Debug)]
+pub struct Reconciling {
+    to: RoutePosition,
+    /// How many routes the reader says it has.
+    theirs: u64,
+    sketch: Sketch,
+    estimator: Estimator,
+    /// Cells behind those that are maintained, in the range that was asked for.
+    beyond: Cells,
+    decoder: Decoder,
+    estimate: Option<u64>,
+    /// Cells up to here have been asked for.
+    asked: usize,
+    rounds: u32,
+}
+
+/// What follows on some cells.
+#[derive(Debug)]
+pub enum Comparison {
+    /// More of what was asked for is on its way.
+    Waits,
+    /// More cells are needed.
+    Need {
+        /// These.
+        cells: Range<usize>,
+        /// And the estimator.
+        estimator: bool,
+    },
+    /// What is to be sent.
+    Difference(DifferenceCursor),
+    /// The whole set is shorter, or no difference can be found.
+    Snapshot,
+}
+
+/// Cells in HELLO, READY and ROUTE_RESUME.
+pub const FIRST_CELLS: usize = 64;
+/// Cells that are asked for when those are not enough.
+const SECOND_CELLS: usize = 1024;
+/// Of the larger set, in hundredths: with more differences the whole set is shorter.
+const MOST_DIFFERENCES: u64 = 28;
+/// About what a route takes in a snapshot.
+const ROUTE_BYTES: u64 = 10;
+/// A comparison that needs more rounds than this is given up.
+const MOST_ROUNDS: u32 = 12;
+
+impl Reconciling {
+    /// Begins at the present state of a log. `theirs`: how many routes the reader has.
+    pub fn new(log: &RouteLog, theirs: u64) -> Self {
+        let (sketch, estimator) = log.outline().parts();
+        Self {
+            to: log.position(),
+            theirs,
+            sketch,
+            estimator,
+            beyond: Cells::new(log.key(), 0..0),
+            decoder: Decoder::new(log.key()),
+            estimate: None,
+            asked: FIRST_CELLS,
+            rounds: 0,
+        }
+    }
+
+    /// The state to which the difference leads.
+    pub fn position(&self) -> RoutePosition {
+        self.to
+    }
+
+    /// Asks for the first cells, of a reader that has not sent any.
+    pub fn begin(&mut self) -> Comparison {
+        let cost = (SECOND_CELLS * Cell::BYTES + Estimator::BYTES) as u64;
+        if self.is_far(self.to.count.abs_diff(self.theirs)) || cost > self.to.count.saturating_mul(ROUTE_BYTES) {
+            return Comparison::Snapshot;
+        }
+        self.asked = SECOND_CELLS;
+        Comparison::Need { cells: 0..SECOND_CELLS, estimator: true }
+    }
+
+    /// Takes cells of the reader's copy, which follow on those before. `log` is the log with which it began.
+    ///
+    /// # Errors
+    /// [`SketchFault`] if they are not those that were asked for.
+    pub fn take(
+        &mut self,
+        log: &RouteLog,
+        first: usize,
+        cells: &[Cell],
+        estimator: Option<&Estimator>,
+    ) -> Result<Comparison, SketchFault> {
+        let range = first..first.saturating_add(cells.len());
+        if first != self.decoder.cells() || range.end > self.asked {
+            return Err(SketchFault::Uneven { here: self.decoder.cells(), there: first });
+        }
+        if let Some(estimator) = estimator {
+            self.estimate = Some(self.estimator.estimate(estimator));
+        }
+        if self.is_far(self.to.count.abs_diff(self.theirs)) || !log.keeps(self.to.seq) {
+            return Ok(Comparison::Snapshot);
+        }
+        if range.end > MAINTAINED_CELLS && self.beyond.range().end < self.asked {
+            self.beyond = log.cells_at(self.to.seq, self.decoder.cells().max(MAINTAINED_CELLS)..self.asked);
+        }
+        let maintained = range.start.min(MAINTAINED_CELLS)..range.end.min(MAINTAINED_CELLS);
+        let split = maintained.len();
+        let mut state = self.decoder.extend(self.sketch.cells(maintained), &cells[..split]);
+        if split < cells.len() && matches!(state, Ok(()) | Err(SketchFault::NotEnough { .. })) {
+            let start = range.start.max(MAINTAINED_CELLS) - self.beyond.range().start;
+            let ours = self.beyond.as_slice().get(start..start + cells.len() - split).unwrap_or_default();
+            state = self.decoder.extend(ours, &cells[split..]);
+        }
+        match state {
+            // Not before all has come: a prefix can be all zero by chance, where nothing differs in its cells.
+            Ok(()) => Ok(self.found(log)),
+            Err(SketchFault::NotEnough { .. }) if range.end < self.asked => Ok(Comparison::Waits),
+            Err(SketchFault::NotEnough { .. }) => Ok(self.next()),
+            Err(_) => Ok(Comparison::Snapshot),
+        }
+    }
+
+    fn found(&self, log: &RouteLog) -> Comparison {
+        let Some(past) = log.past(self.to.seq) else { return Comparison::Snapshot };
+        let mut adds = Vec::new();
+        let difference = self.decoder.difference(|id| match past.filter(id) {
+            Some(filter) => {
+                adds.push(filter.clone());
+                true
+            }
+            None => false,
+        });
+        let Ok(Difference { there, .. }) = difference else { return Comparison::Snapshot };
+        adds.sort_unstable();
+        Comparison::Difference(DifferenceCursor::new(self.to, adds, there))
+    }
+
+    fn next(&mut self) -> Comparison {
+        self.rounds += 1;
+        let have = self.decoder.cells();
+        let wanted = match self.estimate {
+            None => SECOND_CELLS,
+            Some(estimate) if self.is_far(estimate) => return Comparison::Snapshot,
+            // 1.36 cells a difference, and what an estimate may be wrong.
+            Some(estimate) if self.rounds < 3 => {
+                usize::try_from(estimate.saturating_mul(153) / 100).unwrap_or(MAX_CELLS).max(have + have / 4)
+            }
+            Some(_) => have + have / 6,
+        };
+        let most = usize::try_from(self.to.count.max(self.theirs)).unwrap_or(MAX_CELLS) + 2 * SECOND_CELLS;
+        let estimator = if self.estimate.is_none() { Estimator::BYTES } else { 0 };
+        let cost = (wanted.saturating_sub(have) * Cell::BYTES + estimator) as u64;
+        if cost > self.to.count.saturating_mul(ROUTE_BYTES) {
+            return Comparison::Snapshot;
+        }
+        if self.rounds > MOST_ROUNDS || wanted <= have || wanted > most.min(MAX_CELLS) {
+            return Comparison::Snapshot;
+        }
+        self.asked = wanted;
+        Comparison::Need { cells: have..wanted, estimator: self.estimate.is_none() }
+    }
+
+    fn is_far(&self, differences: u64) -> bool {
+        let larger = self.to.count.max(self.theirs);
+        // A few are always worth it.
+        differences > FIRST_CELLS as u64 && differences.saturating_mul(100) > larger.saturating_mul(MOST_DIFFERENCES)
+    }
+}
