@@ -47,7 +47,7 @@ fn kept(links: usize) -> (Node, u64) {
 fn ten_links_with_the_same_topics_cost_about_as_much_as_one() {
     let ((one, of_one), (ten, of_ten)) = (kept(1), kept(10));
     assert_eq!((one.route_views(), ten.route_views()), (1, 1));
-    assert!(of_ten < of_one + of_one / 5 + 10 * 64 * 1024, "{of_ten} bytes for ten, {of_one} for one");
+    assert!(of_ten < of_one + of_one / 5 + 10 * 128 * 1024, "{of_ten} bytes for ten, {of_one} for one");
 }
 
 #[test]
@@ -148,7 +148,7 @@ proptest! {
                     }
                 }
                 prop_assert_eq!(side.replica.position(), Some(side.log.position()));
-                prop_assert!(side.replica.visible().eq(side.log.announced()));
+                prop_assert_eq!(side.replica.visible().collect::<BTreeSet<_>>(), side.log.announced().collect::<BTreeSet<_>>());
                 for topic in ["a", "b", "c", "a/b", "a/c", "c/b", "a/b/c", "b/c"].map(|text| Topic::new(text).unwrap()) {
                     let wanted = interest.iter().any(|f| f.matches(&topic)) && side.topics.iter().any(|f| f.matches(&topic));
                     let said = side.log.announced().any(|f| f.matches(&topic));

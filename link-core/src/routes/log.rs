@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::{Bound, Range},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -37,8 +37,8 @@ pub struct RouteLog {
     pub(super) view: Arc<View>,
     /// Where it came to a view that another log had.
     pub(super) joined: u64,
-    /// The announced filters, by their ids.
-    ids: RouteTable<()>,
+    /// The announced filters, by their ids. A log that shares its view makes it when it is first asked for.
+    pub(super) ids: OnceLock<RouteTable<()>>,
     /// The changes `(seq - ring.len(), seq]`.
     ring: VecDeque<Change>,
     capacity: usize,
@@ -81,7 +81,7 @@ impl RouteLog {
             outline: Outline::new(key, SKETCH_FROM),
             view: Arc::new(View::new(imports, key.seed())),
             joined: 0,
-            ids: RouteTable::new(key),
+            ids: OnceLock::from(RouteTable::new(key)),
             ring: VecDeque::new(),
             capacity: ring,
         }
@@ -202,10 +202,21 @@ impl RouteLog {
 
     /// Cells of a sketch of the set as it was at `seq`, since when the changes are kept. Costs a look at each route.
     pub(super) fn cells_at(&self, seq: u64, range: Range<usize>) -> Cells {
-        let mut cells = Cells::build(self.key(), range, self.ids.ids());
+        let mut cells =
+            Cells::build(self.key(), range, self.view.announced().keys().map(|route| id_of(self.key(), route)));
         let since = self.changes_since(seq).into_iter().flatten();
         cells.toggle_all(since.map(|change| id_of(self.key(), parts(&change.op).0)));
         cells
+    }
+
+    fn ids(&self) -> &RouteTable<()> {
+        self.ids.get_or_init(|| {
+            let mut ids = RouteTable::new(*self.key());
+            for route in self.view.announced().keys() {
+                ids.insert(id_of(self.key(), route), route.clone(), ());
+            }
+            ids
+        })
     }
 
     /// The set as it was at `seq`; `None` if the changes since are not kept.
@@ -295,11 +306,15 @@ impl RouteLog {
             match &op {
                 RouteOp::Add(filter) => {
                     self.outline.enter(hash);
-                    self.ids.insert(RouteId::from_hash(hash), filter.clone(), ());
+                    if let Some(ids) = self.ids.get_mut() {
+                        ids.insert(RouteId::from_hash(hash), filter.clone(), ());
+                    }
                 }
                 RouteOp::Remove(filter) => {
                     self.outline.leave(hash);
-                    self.ids.remove(RouteId::from_hash(hash), filter);
+                    if let Some(ids) = self.ids.get_mut() {
+                        ids.remove(RouteId::from_hash(hash), filter);
+                    }
                 }
             }
             self.seq += 1;
@@ -323,7 +338,7 @@ impl Past<'_> {
     pub(super) fn filter(&self, id: RouteId) -> Option<&TopicFilter> {
         match self.changed.get(&id) {
             Some(filter) => *filter,
-            None => self.log.ids.by_id(id).map(|(filter, ())| filter),
+            None => self.log.ids().by_id(id).map(|(filter, ())| filter),
         }
     }
 }

@@ -11,7 +11,11 @@
 //! Each log keeps a history and a key of its own, so that a log can come to a view, leave it and come back by ordinary
 //! changes, and no peer knows the key of another one's digests.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::{
     RouteLog,
@@ -91,6 +95,7 @@ impl RouteLog {
         let ops = added.into_iter().cloned().map(RouteOp::Add);
         let ops = ops.chain(removed.into_iter().cloned().map(RouteOp::Remove)).collect();
         self.view = other.view.clone();
+        self.ids = OnceLock::new();
         self.record(ops);
         self.joined = self.seq;
     }
