@@ -100,6 +100,7 @@ impl Us {
                 incarnation: life(1),
                 knows,
                 capabilities: 0,
+                scope: link_core::link::Scope::Node,
                 max_frame: 1 << 20,
                 window: 1 << 20,
                 imports: Vec::new(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use link_core::{
     interest::InterestChange,
-    link::{ClusterName, LinkConfig, LinkState, LinkStatus, NodeName},
+    link::{ClusterName, LinkConfig, LinkState, LinkStatus, NodeName, Scope},
     message::{Message, QoS},
     node::{ConnectionId, Input, Node, NodeConfig, Output, Publisher, Ticket},
     routes::{RouteDigest, RouteKey},
@@ -65,6 +65,7 @@ fn hello(cluster: &str) -> Hello {
         incarnation: LIFE,
         knows: None,
         capabilities: 0,
+        scope: Scope::Node,
         max_frame: 1 << 20,
         window: 1 << 20,
         imports: Vec::new(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use link_core::{
     interest::InterestChange,
-    link::{ClusterName, LinkConfig, NodeName},
+    link::{ClusterName, LinkConfig, NodeName, Scope},
     node::{ConnectionId, DialId, Input, Node, NodeConfig, Output},
     topic::TopicFilter,
     transport::Identity,
@@ -48,6 +48,7 @@ fn hello(node: &str, incarnation: Incarnation, knows: Option<Incarnation>) -> Fr
         incarnation,
         knows,
         capabilities: 0,
+        scope: Scope::Node,
         max_frame: 1 << 20,
         window: 1 << 20,
         imports: Vec::new(),

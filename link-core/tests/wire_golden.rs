@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     message::{Message, Properties, QoS},
     routes::{Cell, RouteId},
     topic::{Topic, TopicFilter},
@@ -66,6 +66,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         incarnation: Incarnation { counter: 1, nonce: 0x0102_0304_0506_0708 },
         knows: None,
         capabilities: 0,
+        scope: Scope::Node,
         max_frame: 16 << 20,
         window: 8 << 20,
         imports: vec![],
@@ -84,6 +85,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         about: Some(NodeName::new("eu-1").unwrap()),
         knows: Some(Incarnation { counter: 9, nonce: 0xffff_ffff_ffff_ffff }),
         capabilities: 1 << 40,
+        scope: Scope::Cluster,
         imports: vec![filter("from/+/eu"), filter("from/eu/#")],
         route_key: *b"0123456789abcdef",
         routes: position(300, 1 << 32, 0xfeed, 2),

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     message::{Message, Properties, QoS},
     routes::{Cell, Estimator, RouteId},
     topic::{Topic, TopicFilter},
@@ -70,6 +70,7 @@ prop_compose! {
         holds in option::of(position()),
         lanes in lanes(),
         received in lanes(),
+        scope in select(vec![Scope::Node, Scope::Cluster]),
         (kept_from, cells) in (any::<u64>(), cells()),
     ) -> Hello {
         Hello {
@@ -78,7 +79,7 @@ prop_compose! {
             node: NodeName::new(&node).unwrap(),
             expects: ClusterName::new(&expects).unwrap(),
             min_version, max_version, incarnation, knows, capabilities, max_frame, window, imports, route_key, routes,
-            holds, lanes, received, kept_from, cells,
+            holds, lanes, received, kept_from, cells, scope,
         }
     }
 }

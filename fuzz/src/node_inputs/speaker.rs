@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     message::{Message, QoS},
     routes::{Cell, Estimator, RouteDigest, RouteId, RouteKey},
     topic::{Topic, TopicFilter},
@@ -147,6 +147,7 @@ impl Speaker {
             incarnation: self.life,
             knows: None,
             capabilities: 0,
+            scope: Scope::Node,
             max_frame: 1 << 20,
             window: 1 << 20,
             imports: Vec::new(),
@@ -170,7 +171,7 @@ impl Speaker {
             hello.node = NodeName::new(&format!("evil-{}", source.below(3))).ok()?;
         }
         if source.chance(1, 4) {
-            hello.capabilities = u64::MAX;
+            (hello.capabilities, hello.scope) = (u64::MAX, Scope::Cluster);
             (hello.max_frame, hello.window) = (source.below(300) as u32, source.below(300) as u32);
             hello.imports = vec![filter(source)?];
         }

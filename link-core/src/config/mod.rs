@@ -3,6 +3,7 @@
 //! ```toml
 //! cluster = "us"
 //! node = "us-1"
+//! scope = "node"
 //!
 //! [[link]]
 //! name = "eu"
@@ -14,7 +15,8 @@
 //!
 //! Every link is read by itself: one that is wrong is reported with its position, its name and what is wrong, and
 //! stops no other. An unknown key is wrong. `server` and `topics` must be there, and may be empty: without a server
-//! the link waits to be dialled, without topics it receives nothing.
+//! the link waits to be dialled, without topics it receives nothing. `scope` may be left out; `"cluster"` says that any
+//! node of this cluster can take a message for all of them.
 
 mod duration;
 mod link;
@@ -27,7 +29,7 @@ use thiserror::Error;
 pub use duration::{DurationError, parse_duration};
 pub use link::EntryError;
 
-use crate::link::{ClusterName, LinkConfig, LinkError, NameError, NodeName};
+use crate::link::{ClusterName, LinkConfig, LinkError, NameError, NodeName, Scope};
 
 /// What a configuration file says.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub cluster: ClusterName,
     /// The own node.
     pub node: NodeName,
+    /// For whom the node takes messages.
+    pub scope: Scope,
     /// The links that are right.
     pub links: Vec<LinkConfig>,
     /// The links that are wrong.
@@ -77,7 +81,17 @@ struct File {
     cluster: String,
     node: String,
     #[serde(default)]
+    scope: ScopeEntry,
+    #[serde(default)]
     link: Vec<toml::Table>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum ScopeEntry {
+    #[default]
+    Node,
+    Cluster,
 }
 
 impl Config {
@@ -107,6 +121,10 @@ impl Config {
                 Err(error) => faults.push(LinkFault { at: index + 1, name, error }),
             }
         }
-        Ok(Self { cluster, node, links, faults })
+        let scope = match file.scope {
+            ScopeEntry::Node => Scope::Node,
+            ScopeEntry::Cluster => Scope::Cluster,
+        };
+        Ok(Self { cluster, node, scope, links, faults })
     }
 }

@@ -63,6 +63,12 @@ impl Budget {
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).is_ok()
     }
 
+    /// Counts `bytes` in whether they fit or not: for a message that was let in elsewhere already.
+    pub fn reserve_anyway(&self, bytes: u64) {
+        let more = |used: u64| Some(used.saturating_add(bytes));
+        let _ = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more);
+    }
+
     /// Whether `bytes` would fit now.
     pub fn has_room(&self, bytes: u64) -> bool {
         self.ceiling(bytes).is_some_and(|ceiling| self.used().saturating_add(bytes) <= ceiling)

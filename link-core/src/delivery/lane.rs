@@ -240,6 +240,16 @@ impl Lane {
         }
     }
 
+    /// Takes out the messages of QoS 1 and 2 that were never sent. Their places become skips.
+    pub(super) fn take_unsent(&mut self, tally: &mut Tally<'_>) -> Vec<Slot> {
+        let taken = self.kept.take_behind(self.ever_sent);
+        for slot in &taken {
+            tally.leave(slot);
+            tally.ledger.moved += 1;
+        }
+        taken
+    }
+
     /// Drops the oldest unsent message, or the oldest unsent one of QoS 0.
     pub(super) fn drop_oldest(&mut self, only_qos0: bool, tally: &mut Tally<'_>) {
         let queue = if only_qos0 { Some(&mut self.brief) } else { self.first_unsent() };
@@ -274,6 +284,11 @@ impl Lane {
 
     pub(super) fn has_unsent(&self) -> bool {
         self.kept.front().is_some() || self.brief.front().is_some()
+    }
+
+    /// Whether no message is in it, sent or not.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.front().is_none() && !self.has_unsent()
     }
 
     /// When the oldest message in the outbox, or the oldest one that may be dropped, was accepted.

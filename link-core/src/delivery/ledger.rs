@@ -28,7 +28,7 @@ impl Dropped {
 /// The conservation ledger of messages to one peer: every accepted message is in exactly one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ledger {
-    /// Let in by a publish.
+    /// Let in by a publish, or taken over from another node of the same cluster.
     pub accepted: u64,
     /// Taken by the peer's host.
     pub delivered: u64,
@@ -36,6 +36,8 @@ pub struct Ledger {
     pub expired: u64,
     /// Dropped, by reason.
     pub dropped: Dropped,
+    /// Handed to another node of the same cluster before they were sent.
+    pub moved: u64,
     /// Waiting, sent or not.
     pub queued: u64,
     /// Of those, sent and not acknowledged.
@@ -45,9 +47,9 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Whether accepted = delivered + expired + dropped + queued.
+    /// Whether accepted = delivered + expired + dropped + moved + queued.
     pub fn balances(&self) -> bool {
-        self.accepted == self.delivered + self.expired + self.dropped.total() + self.queued
+        self.accepted == self.delivered + self.expired + self.dropped.total() + self.moved + self.queued
     }
 }
 

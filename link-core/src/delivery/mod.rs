@@ -26,7 +26,7 @@
 //! - an acknowledgement covers only places whose message the host took or refused;
 //! - what is pending at the receiver is in flight at the sender; so both hold the same window to be used, and a sender
 //!   that keeps to it never breaks it;
-//! - for both ends, at any moment, accepted = delivered + expired + dropped + queued (see [`Ledger`]).
+//! - for both ends, at any moment, accepted = delivered + expired + dropped + moved + queued (see [`Ledger`]).
 //!
 //! **Across connections.** HELLO tells `received`, not `delivered`: what is pending is finished by the same host, in the
 //! same queue, and must not come again. But it is no acknowledgement: the sender only goes on behind it, and keeps what
@@ -55,5 +55,5 @@ mod window;
 pub use budget::{Budget, MESSAGE_OVERHEAD, Overflow, cost};
 pub use inbox::{Inbox, InboxFault, Received};
 pub use ledger::{Dropped, Ledger, ReceivedLedger};
-pub use outbox::{Outbox, OutboxFault};
+pub use outbox::{Outbox, OutboxFault, Unsent};
 pub use window::{OriginWindow, Seen};

@@ -50,6 +50,19 @@ pub enum OutboxFault {
     },
 }
 
+/// A message that was never sent, on its way to another outbox.
+#[derive(Debug, Clone)]
+pub struct Unsent {
+    /// Its quality of service, 1 or 2.
+    pub qos: QoS,
+    /// The encoded message.
+    pub body: Bytes,
+    /// When it expires.
+    pub expires_at: Option<Duration>,
+    /// When it was let in.
+    pub accepted_at: Duration,
+}
+
 /// The furthest place behind which the lanes of a new outbox may begin: it leaves room for all that will ever be sent.
 const FURTHEST_BEGIN: u64 = u64::MAX / 2;
 
@@ -218,6 +231,25 @@ impl Outbox {
     pub fn link_down(&mut self) {
         self.end_datagrams();
         self.change(|lanes, tally| lanes.iter_mut().for_each(|lane| lane.drop_brief(tally)));
+    }
+
+    /// Takes the messages of QoS 1 and 2 out of a lane that were never sent, in their order, for an outbox of another
+    /// node; their room in the budget is free again. What was sent and is not acknowledged stays: the peer may have it.
+    pub fn take_unsent(&mut self, lane: u8) -> Vec<Unsent> {
+        let index = usize::from(lane) % self.lanes.len();
+        let taken = self.change(|lanes, tally| lanes[index].take_unsent(tally));
+        let unsent = |slot: Slot| Unsent {
+            qos: slot.qos,
+            expires_at: (slot.expires != NEVER).then(|| Duration::from_nanos(slot.expires)),
+            accepted_at: Duration::from_nanos(slot.accepted),
+            body: slot.body,
+        };
+        taken.into_iter().map(unsent).collect()
+    }
+
+    /// Whether a lane has no message, sent or not.
+    pub fn is_idle(&self, lane: u8) -> bool {
+        self.lanes[usize::from(lane) % self.lanes.len()].is_empty()
     }
 
     /// The next batch for the peer, of about `target` bytes, or `None` if there is nothing to send or no window.

@@ -73,6 +73,23 @@ impl Queue {
         Some(slot)
     }
 
+    /// Takes out all behind a place.
+    pub(super) fn take_behind(&mut self, seq: u64) -> Vec<Slot> {
+        let at = self.slots.partition_point(|slot| slot.seq <= seq);
+        let mut taken = Vec::with_capacity(self.slots.len() - at);
+        for slot in self.slots.split_off(at) {
+            if slot.gone {
+                self.gone -= 1;
+            } else {
+                self.leave(&slot);
+                taken.push(slot);
+            }
+        }
+        self.swept = self.swept.min(self.slots.len());
+        self.shrink();
+        taken
+    }
+
     /// Takes out what has expired at `now` among the next `left` places, and lowers `left` by the places looked at.
     /// Returns the bytes freed, and whether it came to the end; the next sweep begins at the front then. Now and then
     /// it compacts: constant per expired message on average.

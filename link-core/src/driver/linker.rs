@@ -16,7 +16,7 @@ use super::event_loop::{Command, EventLoop, clock};
 use crate::{
     host::Host,
     interest::{InterestChange, Moment, Subscriptions},
-    link::{ClusterName, LinkConfig, LinkError, LinkStatus, NodeName},
+    link::{ClusterName, LinkConfig, LinkError, LinkStatus, NodeName, Scope},
     message::Message,
     node::{AckError, AckFrom, Acked, Node, NodeConfig, Offered, Published, Publisher},
     routes::Covering,
@@ -76,6 +76,12 @@ impl LinkerBuilder {
     /// Without it they are asked for once, at the start.
     pub fn reconcile_every(mut self, interval: Duration) -> Self {
         self.reconcile_every = Some(interval);
+        self
+    }
+
+    /// Sets for whom this node takes messages; without it for itself. All nodes of a cluster have the same.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.config.scope = scope;
         self
     }
 
@@ -198,7 +204,7 @@ impl Linker {
             return Ok(Published::default());
         }
         let waits = self.shared.clone();
-        let _ = timeout(patience, waits.room_for(message)).await;
+        let _ = timeout(patience, waits.room_for(publisher, message)).await;
         self.shared.publish(publisher, message)
     }
 
@@ -373,14 +379,14 @@ impl Shared {
         Ok(published)
     }
 
-    async fn room_for(self: Arc<Self>, message: &Message) {
+    async fn room_for(self: Arc<Self>, publisher: &str, message: &Message) {
         struct Waiting<'a>(&'a AtomicUsize);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
                 self.0.fetch_sub(1, Ordering::AcqRel);
             }
         }
-        if self.publisher.has_room(message) {
+        if self.publisher.has_room(publisher, message) {
             return;
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
@@ -389,7 +395,7 @@ impl Shared {
             let notified = self.room.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.publisher.has_room(message) || self.stopped.load(Ordering::Acquire) {
+            if self.publisher.has_room(publisher, message) || self.stopped.load(Ordering::Acquire) {
                 return;
             }
             notified.await;

@@ -34,6 +34,7 @@ pub(crate) struct Peer {
     pub(crate) resync_in: Option<Resyncing>,
     /// Whether its routes are in the shared table now.
     pub(crate) routed: bool,
+    pub(crate) part: Part,
     pub(crate) gate: Arc<Gate>,
     pub(crate) session: Option<Session>,
     pub(crate) state: LinkState,
@@ -41,6 +42,19 @@ pub(crate) struct Peer {
     pub(crate) since: Duration,
     pub(crate) bytes_out: u64,
     pub(crate) bytes_in: u64,
+}
+
+/// The part of a peer node in serving its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It serves itself, and gets a copy of its own.
+    Own,
+    /// It has come or gone a moment ago: the lanes that it holds wait for it.
+    Expected,
+    /// What it wants is known, and it takes lanes.
+    Ready,
+    /// It is not waited for any more. It keeps lanes only while nobody else is ready.
+    Away,
 }
 
 impl Peer {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     link::{Backoff, ClusterName, LinkConfig, LinkState, NodeName},
-    node::{ConnectionId, DialId, PeerId},
+    node::{ConnectionId, DialId, LaneHolders, PeerId},
     routes::RouteLog,
     topic::TopicFilter,
     wire::{Incarnation, RoutePosition},
@@ -25,14 +25,17 @@ pub(crate) struct Link {
     /// What this cluster wants of the peer: local interest ∩ the link's topics.
     pub(crate) log: RouteLog,
     pub(crate) peers: Vec<PeerId>,
+    /// Which of them the lanes go to, of those of which any one is enough.
+    pub(crate) holders: Arc<LaneHolders>,
     pub(crate) dialling: Option<DialId>,
     /// The connection that this side dialled.
     pub(crate) dialled: Option<ConnectionId>,
     /// Which of the servers that is, or is to be.
     pub(crate) dialled_at: usize,
-    /// An attempt at the first server while a later one is connected, and the connection that came of it.
+    /// An attempt at another server while one is connected, the connection that came of it, and which server.
     pub(crate) returning_dial: Option<DialId>,
     pub(crate) returning: Option<ConnectionId>,
+    pub(crate) returning_to: usize,
     /// The peer whose own connection took precedence over one that this side dialled.
     pub(crate) yielded_to: Option<PeerId>,
     /// The node that answered last, for the next HELLO.

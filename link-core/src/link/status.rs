@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     delivery::{Ledger, ReceivedLedger},
-    link::{ClusterName, NodeName, RouteSync},
+    link::{ClusterName, NodeName, RouteSync, Scope},
     node::PeerId,
     wire::RoutePosition,
 };
@@ -74,6 +74,8 @@ pub struct PeerStatus {
     pub peer: PeerId,
     /// Its name.
     pub node: NodeName,
+    /// For whom it takes messages, as it said last.
+    pub scope: Scope,
     /// [`LinkState::Syncing`], [`LinkState::Live`] or [`LinkState::Down`].
     pub state: LinkState,
     /// A sentence for people.

@@ -1,19 +1,13 @@
 //! Links come, change and go at run time; peers come and go with them.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{Gate, Node, Output, PeerId, Timer};
+use super::{Gate, LaneHolders, Node, Output, PeerId, Timer};
 use crate::{
     delivery::{Budget, Inbox, Outbox},
-    link::{ClusterName, Link, LinkConfig, LinkError, LinkId, LinkState, NodeName, Peer},
+    link::{ClusterName, Link, LinkConfig, LinkError, LinkId, LinkState, NodeName, Part, Peer},
     routes::{RouteKey, RouteLog, RouteReplica},
+    topic::TopicFilter,
     wire::{CloseCode, Incarnation},
 };
 
@@ -37,7 +31,7 @@ impl Node {
         let mut log = RouteLog::new(incarnation, RouteKey(key), Vec::new(), self.config.route_ring);
         log.set_sketch_from(self.config.sketch_from);
         log.set_covering(self.config.covering);
-        log.set_imports(config.topics.clone(), &self.interest);
+        self.set_topics(&mut log, &config.topics);
         let (state, reason) = first_state(&config);
         let name = config.name.clone();
         let link = Link {
@@ -48,10 +42,12 @@ impl Node {
             incarnation,
             log,
             peers: Vec::new(),
+            holders: Arc::new(LaneHolders::new(self.config.lanes)),
             dialling: None,
             dialled_at: 0,
             returning_dial: None,
             returning: None,
+            returning_to: 0,
             dialled: None,
             yielded_to: None,
             last_node: None,
@@ -86,7 +82,10 @@ impl Node {
         let old = std::mem::replace(&mut link.config, Arc::new(config));
         let new = link.config.clone();
         if old.topics != new.topics {
-            link.log.set_imports(new.topics.clone(), &self.interest);
+            if let Some(mut link) = self.links.remove(&id) {
+                self.set_topics(&mut link.log, &new.topics);
+                self.links.insert(id, link);
+            }
             self.routes_changed(id);
             self.plan_covering(id);
         }
@@ -157,6 +156,14 @@ impl Node {
         let strangers: Vec<_> = self.connections.keys().copied().collect();
         for connection in strangers {
             self.close(connection, CloseCode::Shutdown, "the node stops");
+        }
+    }
+
+    /// Sets the topics of a link's log. With those of another link it shares what is large.
+    fn set_topics(&self, log: &mut RouteLog, topics: &[TopicFilter]) {
+        match self.links.values().find(|other| other.log.has_imports(topics)) {
+            Some(other) => log.join(&other.log),
+            None => log.set_imports(topics.to_vec(), &self.interest),
         }
     }
 
@@ -232,7 +239,7 @@ impl Node {
         let Some(link) = self.links.get_mut(&id) else { return peer };
         link.peers.push(peer);
         let budget = Arc::new(Budget::new(link.config.queue_bytes, link.config.overflow));
-        let gate = Arc::new(Gate { budget: budget.clone(), live: AtomicBool::new(false), refused: AtomicU64::new(0) });
+        let gate = Arc::new(Gate::new(budget.clone(), id, link.holders.clone()));
         let mut replica = RouteReplica::new(link.config.max_routes);
         replica.set_sketch_from(self.config.sketch_from);
         let record = Peer {
@@ -249,6 +256,7 @@ impl Node {
             resync_out: None,
             resync_in: None,
             routed: false,
+            part: Part::Own,
             gate: gate.clone(),
             session: None,
             state: LinkState::Down,
@@ -269,6 +277,7 @@ impl Node {
                 tracing::warn!(node = %record.node, "away for too long: its routes and its queue are dropped");
                 self.changed(record.link);
             }
+            self.bequeath(peer);
             self.remove_peer(peer);
         }
     }
@@ -277,13 +286,18 @@ impl Node {
         self.unroute_peer(id);
         self.timers.clear(Timer::Retention(id));
         self.timers.clear(Timer::Sweep(id));
+        self.timers.clear(Timer::Replace(id));
         self.dirty.remove(&id);
         let Some(peer) = self.peers.remove(&id) else { return };
         self.change_gates(|gates| drop(gates.remove(&id)));
         self.outputs.push_back(Output::Forget { peer: id });
         if let Some(link) = self.links.get_mut(&peer.link) {
             link.peers.retain(|other| *other != id);
+            for lane in link.holders.lanes().filter(|lane| link.holders.at(*lane) == Some(id)) {
+                link.holders.set(lane, None);
+            }
         }
+        self.share_lanes(peer.link);
     }
 
     fn change_gates(&self, change: impl FnOnce(&mut super::publisher::Gates)) {
@@ -298,8 +312,19 @@ impl Node {
         }
     }
 
+    /// In how many different route sets the links announce it: those of the same topics share one.
+    pub fn route_views(&self) -> usize {
+        let mut views: Vec<&RouteLog> = Vec::new();
+        for link in self.links.values() {
+            if !views.iter().any(|log| log.shares_with(&link.log)) {
+                views.push(&link.log);
+            }
+        }
+        views.len()
+    }
+
     /// Every filter with a local subscriber.
-    pub fn interest(&self) -> &BTreeSet<crate::topic::TopicFilter> {
+    pub fn interest(&self) -> &BTreeSet<TopicFilter> {
         &self.interest
     }
 }

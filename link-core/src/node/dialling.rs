@@ -173,6 +173,9 @@ impl Node {
             Some(Owner::Peer(peer)) => {
                 was_live = self.session(peer).is_some_and(|session| session.is_live());
                 self.disconnected(peer, reason);
+                if code == Some(CloseCode::Shutdown) {
+                    self.replace(peer);
+                }
                 self.peers.get(&peer).map(|peer| peer.link)
             }
         };
@@ -240,6 +243,7 @@ impl Node {
             self.timers.clear(timer);
         }
         self.dirty.remove(&id);
+        self.expect_back(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.session = None;
         peer.gate.live.store(false, std::sync::atomic::Ordering::Relaxed);

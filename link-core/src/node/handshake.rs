@@ -265,6 +265,7 @@ impl Node {
 
     fn bind(&mut self, connection: ConnectionId, id: PeerId, role: Role, carrier: Carrier, hello: &Hello) {
         self.connections.insert(connection, Owner::Peer(id));
+        self.set_scope(id, hello.scope);
         let now = self.now;
         if mutant::on(Mutant::ClearThenFill)
             && let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.incarnation != Some(hello.incarnation))
@@ -360,6 +361,7 @@ impl Node {
         self.expect_routes(id);
         self.resume_routes(connection, id, holds, &resume.cells);
         self.check_synced(id);
+        self.check_part(id);
         self.dirty.insert(id);
     }
 
@@ -377,6 +379,7 @@ impl Node {
             incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
             capabilities: if carries && link.config.datagrams { DATAGRAMS } else { 0 },
+            scope: self.config.scope,
             max_frame: self.config.limits.max_frame,
             window: link.config.window,
             imports: link.config.topics.clone(),

@@ -59,6 +59,8 @@ impl Node {
         }
         self.on_confirmation(id, heartbeat.holds);
         self.check_synced(id);
+        self.check_part(id);
+        self.even_out(id);
     }
 
     /// Anything heard proves that the peer lives.

@@ -22,7 +22,8 @@ const SWEEP: usize = 4096;
 impl Node {
     /// A message was let in for a peer.
     pub(super) fn on_publish(&mut self, offered: Offered) {
-        let Offered { peer: id, lane, qos, expires_at, accepted_at, body } = offered;
+        let Offered { peer, by_lane, lane, qos, expires_at, accepted_at, body } = offered;
+        let id = if by_lane { self.redirect(peer, lane, body.len()) } else { peer };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let session = peer.session.as_ref().filter(|session| session.is_live());
         let live = session.is_some();

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Row 1 is in `routing.rs`, row 2 in `messages.rs` (its first step in `publisher.rs`), row 3 in `liveness.rs`. How
-//! connections come to be is in `dialling.rs` and `handshake.rs`.
+//! connections come to be is in `dialling.rs` and `handshake.rs`, which node of a cluster gets a message in `scope.rs`.
 
 mod barrier;
 mod changes;
@@ -28,6 +28,7 @@ mod reconciling;
 mod returning;
 mod rng;
 mod routing;
+mod scope;
 mod status;
 mod timers;
 
@@ -50,10 +51,13 @@ use self::{
     publisher::Gates,
     timers::Timers,
 };
-pub(crate) use self::{publisher::Gate, rng::Rng};
+pub(crate) use self::{
+    publisher::{Gate, LaneHolders},
+    rng::Rng,
+};
 use crate::{
     index::{self, FilterIndex},
-    link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase},
+    link::{Backoff, ClusterName, Link, LinkId, NodeName, Peer, Phase, Scope},
     routes::Covering,
     topic::TopicFilter,
     transport::Class,
@@ -67,6 +71,8 @@ pub struct NodeConfig {
     pub cluster: ClusterName,
     /// Its name in that cluster.
     pub node: NodeName,
+    /// For whom it takes messages. All nodes of a cluster have the same.
+    pub scope: Scope,
     /// How often it has been started before, if somebody keeps count on disk; else 0.
     pub starts: u64,
     /// Ordered message streams per peer, 1 to 255. More lanes let more publishers go on when one has to wait.
@@ -96,6 +102,7 @@ impl NodeConfig {
         Self {
             cluster,
             node,
+            scope: Scope::Node,
             starts: 0,
             lanes: 8,
             limits: Limits::default(),
@@ -155,7 +162,7 @@ const CONTROL_MOST: usize = 32 << 20;
 enum Timer {
     /// The pause before the next attempt is over.
     Dial(LinkId),
-    /// A link that is connected at a later address tries its first one.
+    /// A link that is connected at a later address tries its first one, or looks for a node that is away.
     Return(LinkId),
     /// The handshake takes too long.
     Handshake(ConnectionId),
@@ -169,6 +176,8 @@ enum Timer {
     Covering(LinkId),
     /// A peer has been away for too long.
     Retention(PeerId),
+    /// A peer has been away for long enough that another node of its cluster takes over.
+    Replace(PeerId),
     /// Expired messages are to be taken out of the queue.
     Sweep(PeerId),
     /// Who waits for acknowledgements waits no longer.
@@ -256,7 +265,7 @@ impl Node {
         while let Some(timer) = self.timers.pop(self.now) {
             match timer {
                 Timer::Dial(link) => self.dial(link),
-                Timer::Return(link) => self.try_first(link),
+                Timer::Return(link) => self.try_another(link),
                 Timer::Handshake(connection) => {
                     let patience = "the handshake took too long";
                     self.close(connection, CloseCode::Timeout, patience);
@@ -266,6 +275,7 @@ impl Node {
                 Timer::Routes(peer) => drop(self.dirty.insert(peer)),
                 Timer::Covering(link) => self.advance_covering(link),
                 Timer::Retention(peer) => self.retire(peer),
+                Timer::Replace(peer) => self.replace(peer),
                 Timer::Sweep(peer) => self.sweep(peer),
                 Timer::Barrier(barrier) => self.barrier_is_due(barrier),
             }

@@ -5,7 +5,7 @@ use std::{
     hash::Hasher,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::{
     delivery::{self, Budget},
     index,
+    link::LinkId,
     message::{Message, QoS},
     mutant::{self, Mutant},
     node::PeerId,
@@ -26,9 +27,10 @@ use crate::{
 /// What became of a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Published {
-    /// Peer nodes for which it was accepted. None, and none full: nobody wants it.
+    /// Copies that were accepted: one for each peer node that wants it, or for a cluster of which any node is enough.
+    /// None, and none full: nobody wants it.
     pub accepted: usize,
-    /// Peer nodes that want it and whose queue is full: for them it was not accepted.
+    /// Copies that were not accepted, since the queue is full.
     pub full: usize,
 }
 
@@ -36,6 +38,8 @@ pub struct Published {
 #[derive(Debug, Clone)]
 pub struct Offered {
     pub(crate) peer: PeerId,
+    /// Chosen since it holds the lane: by the time the node gets the message that may be another one.
+    pub(crate) by_lane: bool,
     pub(crate) lane: u8,
     pub(crate) qos: QoS,
     pub(crate) expires_at: Option<Duration>,
@@ -56,9 +60,79 @@ pub(crate) struct Gate {
     pub(crate) budget: Arc<Budget>,
     pub(crate) live: AtomicBool,
     pub(crate) refused: AtomicU64,
+    link: LinkId,
+    /// Whether one copy is enough for it and all others of its cluster that say so.
+    one_copy: AtomicBool,
+    holders: Arc<LaneHolders>,
+}
+
+/// For each lane of a link, which node of the peer's cluster it goes to, of those of which any one is enough.
+#[derive(Debug)]
+pub(crate) struct LaneHolders(Box<[AtomicU32]>);
+
+/// What a node that wants a message is to it, the best last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It gets a copy of its own.
+    Own,
+    /// It is of a cluster of which any node is enough, and is not connected.
+    Away,
+    Connected,
+    HoldsLane,
+}
+
+/// A copy of a message, for a node.
+struct Copy<'a> {
+    peer: PeerId,
+    gate: &'a Gate,
+    rank: Rank,
+}
+
+impl LaneHolders {
+    const NOBODY: u32 = u32::MAX;
+
+    pub(crate) fn new(lanes: u8) -> Self {
+        Self((0..lanes.max(1)).map(|_| AtomicU32::new(Self::NOBODY)).collect())
+    }
+
+    pub(crate) fn set(&self, lane: u8, holder: Option<PeerId>) {
+        if let Some(place) = self.0.get(usize::from(lane)) {
+            place.store(holder.map_or(Self::NOBODY, |peer| peer.0), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn at(&self, lane: u8) -> Option<PeerId> {
+        let holder = self.0.get(usize::from(lane))?.load(Ordering::Relaxed);
+        (holder != Self::NOBODY).then_some(PeerId(holder))
+    }
+
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = u8> + use<> {
+        (0..=u8::MAX).take(self.0.len())
+    }
 }
 
 impl Gate {
+    pub(crate) fn new(budget: Arc<Budget>, link: LinkId, holders: Arc<LaneHolders>) -> Self {
+        let (live, refused, one_copy) = (AtomicBool::new(false), AtomicU64::new(0), AtomicBool::new(false));
+        Self { budget, live, refused, link, one_copy, holders }
+    }
+
+    pub(crate) fn set_one_copy(&self, one_copy: bool) {
+        self.one_copy.store(one_copy, Ordering::Relaxed);
+    }
+
+    fn rank(&self, own: PeerId, lane: u8) -> Rank {
+        if !self.one_copy.load(Ordering::Relaxed) {
+            Rank::Own
+        } else if self.holders.at(lane) == Some(own) {
+            Rank::HoldsLane
+        } else if self.live.load(Ordering::Relaxed) {
+            Rank::Connected
+        } else {
+            Rank::Away
+        }
+    }
+
     /// Reserves room for a message with a body of `bytes`, or counts a refusal.
     fn admit(&self, bytes: usize) -> bool {
         let admitted = self.budget.try_reserve(delivery::cost(bytes));
@@ -88,7 +162,8 @@ impl Publisher {
         self.routes.is_match(topic) && Topic::check(topic).is_ok()
     }
 
-    /// Matches a message, and hands it to `accept` once for each peer node that wants it and has room.
+    /// Matches a message, and hands it to `accept` once for each peer node that wants it and has room, and once for all
+    /// nodes of a cluster of which any one is enough.
     ///
     /// It is encoded once, here, so that the node only copies bytes.
     pub fn offer(
@@ -110,11 +185,12 @@ impl Publisher {
         };
         let expires_at = message.properties.message_expiry.map(|s| now + Duration::from_secs(u64::from(s)));
         let gates = self.gates.load();
-        for peer in peers {
-            let Some(gate) = gates.get(&peer) else { continue };
+        for Copy { peer, gate, rank } in copies(&gates, &peers, lane) {
             if gate.admit(body.len()) {
                 published.accepted += 1;
-                accept(Offered { peer, lane, qos: message.qos, expires_at, accepted_at: now, body: body.clone() });
+                let by_lane = rank == Rank::HoldsLane;
+                let (qos, body) = (message.qos, body.clone());
+                accept(Offered { peer, by_lane, lane, qos, expires_at, accepted_at: now, body });
             } else {
                 published.full += 1;
             }
@@ -122,10 +198,10 @@ impl Publisher {
         published
     }
 
-    /// Whether no peer that wants the message and is connected has a full queue.
-    pub fn has_room(&self, message: &Message) -> bool {
+    /// Whether no connected peer that is to get the message has a full queue.
+    pub fn has_room(&self, publisher: &str, message: &Message) -> bool {
         let gates = self.gates.load();
-        self.wanting(message).iter().filter_map(|peer| gates.get(peer)).all(|gate| {
+        copies(&gates, &self.wanting(message), self.lane(publisher)).iter().all(|Copy { gate, .. }| {
             !gate.live.load(Ordering::Relaxed) || gate.budget.has_room(delivery::cost(message_len(message)))
         })
     }
@@ -146,4 +222,20 @@ impl Publisher {
         hasher.write(publisher.as_bytes());
         (hasher.finish() % u64::from(self.lanes.max(1))) as u8
     }
+}
+
+/// Who gets a copy: each node for itself, and of the nodes of a cluster of which any one is enough the best.
+fn copies<'a>(gates: &'a Gates, wanting: &[PeerId], lane: u8) -> Vec<Copy<'a>> {
+    let mut copies: Vec<Copy<'a>> = Vec::with_capacity(wanting.len());
+    for peer in wanting {
+        let Some(gate) = gates.get(peer) else { continue };
+        let copy = Copy { peer: *peer, gate, rank: gate.rank(*peer, lane) };
+        let same = |other: &&mut Copy<'_>| other.rank > Rank::Own && other.gate.link == gate.link;
+        match copies.iter_mut().find(same).filter(|_| copy.rank > Rank::Own) {
+            Some(other) if other.rank < copy.rank => *other = copy,
+            Some(_) => {}
+            None => copies.push(copy),
+        }
+    }
+    copies
 }

@@ -6,11 +6,14 @@
 //!                                ── return_after ─▶│── return_after ─▶│
 //! ```
 //!
+//! So it goes, address by address, to a node of the peer's cluster that is away while another serves the cluster: either
+//! side may have messages for the other that nobody else may have.
+//!
 //! The connection that is up stays until the new one has shaken hands; then the session goes on there, by resume.
 
 use super::{ConnectionId, DialId, Node, Output, Timer};
 use crate::{
-    link::{LinkId, Role},
+    link::{LinkId, Part, Role, Scope},
     transport::Dial,
     wire::{CloseCode, Hello, Retry},
 };
@@ -37,16 +40,40 @@ impl Node {
         }
     }
 
-    pub(super) fn try_first(&mut self, id: LinkId) {
+    /// A node is away, and another one serves its cluster: it is looked for, if there is another address.
+    pub(super) fn plan_search(&mut self, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
-        let is_away = link.config.enabled && link.dialled.is_some() && link.dialled_at > 0;
-        if !is_away || link.dialling.is_some() || link.returning.is_some() {
+        let (after, connected) = (link.config.return_after, link.dialled.is_some() || self.yields(id));
+        if connected && link.config.servers.len() > 1 && !after.is_zero() && self.misses_a_node(id) {
+            self.timers.set_if_clear(Timer::Return(id), self.now + after);
+        }
+    }
+
+    fn misses_a_node(&self, id: LinkId) -> bool {
+        let peers = self.links.get(&id).into_iter().flat_map(|link| &link.peers);
+        let mut peers = peers.filter_map(|peer| self.peers.get(peer));
+        peers.any(|peer| peer.part == Part::Away)
+    }
+
+    pub(super) fn try_another(&mut self, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        let (at_a_later, misses) = (link.dialled.is_some() && link.dialled_at > 0, self.misses_a_node(id));
+        let connected = link.dialled.is_some() || self.yields(id);
+        let wanted = link.config.enabled && connected && (at_a_later || misses);
+        if !wanted || link.dialling.is_some() || link.returning.is_some() {
             return;
         }
-        let Some((dial, request)) = self.request(id, 0) else { return };
-        tracing::debug!(link = %request.link.name, endpoint = %request.endpoint, "trying the first address again");
+        let mut server = 0;
+        if misses {
+            server = (link.returning_to + 1) % link.config.servers.len().max(1);
+            if link.dialled.is_some() && server == link.dialled_at {
+                server = (server + 1) % link.config.servers.len().max(1);
+            }
+        }
+        let Some((dial, request)) = self.request(id, server) else { return };
+        tracing::debug!(link = %request.link.name, endpoint = %request.endpoint, "trying another address");
         if let Some(link) = self.links.get_mut(&id) {
-            link.returning_dial = Some(dial);
+            (link.returning_dial, link.returning_to) = (Some(dial), server);
         }
         self.outputs.push_back(Output::Dial { dial, request });
     }
@@ -55,8 +82,9 @@ impl Node {
     pub(super) fn return_failed(&mut self, id: LinkId, dial: DialId) -> bool {
         let Some(link) = self.links.get_mut(&id).filter(|link| link.returning_dial == Some(dial)) else { return false };
         link.returning_dial = None;
-        let stays = link.dialled.is_some();
+        let stays = link.dialled.is_some() || self.yields(id);
         self.plan_return(id);
+        self.plan_search(id);
         stays
     }
 
@@ -66,7 +94,7 @@ impl Node {
             return false;
         };
         link.returning = None;
-        if code.map(CloseCode::retry) == Some(Retry::No) {
+        if code.map(CloseCode::retry) == Some(Retry::No) && link.returning_to == 0 {
             // Another node is there: that is as good as the first address while this connection lasts.
             link.dialled_at = 0;
         }
@@ -75,6 +103,7 @@ impl Node {
             self.plan_dial(id, pause);
         }
         self.plan_return(id);
+        self.plan_search(id);
         true
     }
 
@@ -90,7 +119,8 @@ impl Node {
         let here = self.peer_named(link, Some(&hello.node)).and_then(|peer| self.session(peer));
         let is_same =
             here.is_some_and(|session| session.role == Role::Dialler && link.dialled == Some(session.connection));
-        if !is_same && link.dialled.is_some() {
+        // Where one node of the cluster is as good as another the link has two sessions from now on.
+        if !is_same && link.dialled.is_some() && hello.scope == Scope::Node {
             return Err((
                 CloseCode::Superseded,
                 format!("the link is connected to another node than `{}`", hello.node),
@@ -99,7 +129,7 @@ impl Node {
         if let Some(link) = self.links.get_mut(&id) {
             link.returning = None;
             link.dialled = Some(connection);
-            link.dialled_at = 0;
+            link.dialled_at = link.returning_to;
         }
         Ok(())
     }

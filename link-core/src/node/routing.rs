@@ -1,11 +1,13 @@
 //! Which cluster wants what: local interest to the peers, the peers' routes into the shared table.
 
+use std::collections::BTreeSet;
+
 use super::{ConnectionId, Node, PeerId, Timer};
 use crate::{
     interest::InterestChange,
-    link::{LinkId, LinkState, ResyncMethod, Resyncing},
+    link::{Link, LinkId, LinkState, ResyncMethod, Resyncing, Session},
     mutant::{self, Mutant},
-    routes::{Cell, Reconciling, Resume, RouteChange, RouteFault},
+    routes::{Cell, Reconciling, Resume, RouteChange, RouteFault, SharedLogs},
     transport::Class,
     wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteResume, RouteSnapshot, encode},
 };
@@ -30,30 +32,42 @@ impl Node {
                 InterestChange::Removed(filter) => drop(self.interest.remove(filter)),
             }
         }
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in links {
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            let before = link.log.position().seq;
-            link.log.set_now(self.now);
-            link.log.apply(&changes);
-            if link.log.position().seq != before {
-                self.routes_changed(id);
-            }
-            self.plan_covering(id);
+        let before = self.seqs(|_| true);
+        for mut logs in SharedLogs::group(self.links.values_mut().map(|link| &mut link.log)) {
+            logs.apply(self.now, &changes);
         }
+        self.logs_changed(before);
         self.end_barriers_of(&changes);
     }
 
     /// Withdraws what is covered and announces what no longer is, as much as may be done now.
     pub(super) fn advance_covering(&mut self, id: LinkId) {
-        let acked = self.links.get(&id).and_then(|link| self.acked_by_all(link));
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let before = link.log.position().seq;
-        link.log.advance(self.now, acked);
-        if link.log.position().seq != before {
-            self.routes_changed(id);
+        let Some(link) = self.links.get(&id) else { return };
+        let before = self.seqs(|other| other.log.shares_with(&link.log));
+        let links = before.iter().filter_map(|(id, _)| self.links.get(id));
+        // One without a connected peer waits for nobody.
+        let connected = |link: &&Link| link.peers.iter().any(|peer| self.session(*peer).is_some_and(Session::is_live));
+        let acked = links.filter(connected).map(|link| link.log.in_view(self.acked_by_all(link).unwrap_or(0))).min();
+        let now = self.now;
+        let shared = before.iter().map(|(id, _)| *id).collect::<BTreeSet<LinkId>>();
+        let logs = self.links.iter_mut().filter(|(id, _)| shared.contains(id)).map(|(_, link)| &mut link.log);
+        SharedLogs::group(logs).iter_mut().for_each(|logs| logs.advance(now, acked));
+        self.logs_changed(before);
+    }
+
+    fn seqs(&self, which: impl Fn(&Link) -> bool) -> Vec<(LinkId, u64)> {
+        let links = self.links.values().filter(|link| which(link));
+        links.map(|link| (link.id, link.log.position().seq)).collect()
+    }
+
+    /// Peers hear of what these logs have got since they were here.
+    fn logs_changed(&mut self, before: Vec<(LinkId, u64)>) {
+        for (id, seq) in before {
+            if self.links.get(&id).is_some_and(|link| link.log.position().seq != seq) {
+                self.routes_changed(id);
+            }
+            self.plan_covering(id);
         }
-        self.plan_covering(id);
     }
 
     pub(super) fn plan_covering(&mut self, id: LinkId) {
@@ -248,6 +262,7 @@ impl Node {
                     }
                     self.send(connection, &Frame::RouteAck(position));
                     self.check_synced(id);
+                    self.check_part(id);
                 }
             }
             Err(fault) if fault.is_fatal() => self.close(connection, fault.close_code(), &fault.to_string()),

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::atomic::Ordering, time::Duration};
 
 use super::{Node, PeerId};
-use crate::link::{Link, LinkState, LinkStatus, PeerStatus, Resyncing, RouteSync};
+use crate::link::{Link, LinkState, LinkStatus, Part, PeerStatus, Resyncing, RouteSync, Scope};
 use crate::wire::RoutePosition;
 
 /// A text of a peer for people and logs: control characters, which could forge a line, are written as escapes.
@@ -55,6 +55,7 @@ impl Node {
         Some(PeerStatus {
             peer: id,
             node: peer.node.clone(),
+            scope: if peer.part == Part::Own { Scope::Node } else { Scope::Cluster },
             state: peer.state,
             reason: peer.reason.clone(),
             since: now.saturating_sub(peer.since),

@@ -35,7 +35,7 @@ const TICKS: u32 = 11;
 const LOOKS: usize = 4096;
 
 /// What covering may still do until the next tick.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Budget {
     each: usize,
     changes: usize,
@@ -101,6 +101,7 @@ pub(super) struct Covers {
     lingering: BTreeMap<TopicFilter, Cursor>,
     /// The firm ones.
     index: FilterIndex<u8>,
+    seed: u64,
     /// Up to where all connected peers have acknowledged.
     acked: u64,
 }
@@ -111,6 +112,23 @@ enum Stage {
     Ripening(Duration),
     Sweeping,
     Done,
+}
+
+impl Clone for Covers {
+    fn clone(&self) -> Self {
+        Self {
+            covering: self.covering,
+            budget: self.budget.clone(),
+            firm: self.firm.clone(),
+            young: self.young.clone(),
+            ripening: self.ripening.clone(),
+            sweeping: self.sweeping.clone(),
+            lingering: self.lingering.clone(),
+            index: FilterIndex::build(self.seed, self.firm.keys().map(|route| (route, PRESENT))),
+            seed: self.seed,
+            acked: self.acked,
+        }
+    }
 }
 
 impl Covers {
@@ -126,6 +144,7 @@ impl Covers {
             sweeping: BTreeMap::new(),
             lingering: BTreeMap::new(),
             index: FilterIndex::new(seed),
+            seed,
             acked: 0,
         }
     }

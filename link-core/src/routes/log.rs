@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::{Bound, Range},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -26,15 +27,18 @@ use crate::{
 ///
 /// One change of interest costs `O(topics · levels · log n)`, and beside that a bounded walk over what covers hide;
 /// without a [`Covering`] a walk over all that may be hidden by a withdrawn cover.
-/// A kept change costs about 100 bytes; the texts of filters are shared.
+/// A kept change costs about 100 bytes; the texts of filters are shared. Logs of the same topics can share the set, see
+/// [`SharedLogs`](super::SharedLogs); one that is changed alone has its own from then on.
 #[derive(Debug)]
 pub struct RouteLog {
     incarnation: Incarnation,
-    seq: u64,
+    pub(super) seq: u64,
     outline: Outline,
-    view: View,
-    /// The announced filters, by their ids.
-    ids: RouteTable<()>,
+    pub(super) view: Arc<View>,
+    /// Where it came to a view that another log had.
+    pub(super) joined: u64,
+    /// The announced filters, by their ids. A log that shares its view makes it when it is first asked for.
+    pub(super) ids: OnceLock<RouteTable<()>>,
     /// The changes `(seq - ring.len(), seq]`.
     ring: VecDeque<Change>,
     capacity: usize,
@@ -75,8 +79,9 @@ impl RouteLog {
             incarnation,
             seq: 0,
             outline: Outline::new(key, SKETCH_FROM),
-            view: View::new(imports, key.seed()),
-            ids: RouteTable::new(key),
+            view: Arc::new(View::new(imports, key.seed())),
+            joined: 0,
+            ids: OnceLock::from(RouteTable::new(key)),
             ring: VecDeque::new(),
             capacity: ring,
         }
@@ -91,7 +96,7 @@ impl RouteLog {
     /// Takes changes of local interest as one step. The changes of the set that follow are in the log in an order in
     /// which each addition comes before each removal.
     pub fn apply(&mut self, changes: &[InterestChange]) {
-        let ops = self.view.apply(changes);
+        let ops = Arc::make_mut(&mut self.view).apply(changes);
         self.record(ops);
     }
 
@@ -99,25 +104,26 @@ impl RouteLog {
     /// it. The set moves to its new state by ordinary changes, additions first.
     pub fn set_imports<'a>(&mut self, imports: Vec<TopicFilter>, interest: impl IntoIterator<Item = &'a TopicFilter>) {
         let seed = self.key().seed();
-        let ops = self.view.set_imports(imports, interest, seed);
+        let ops = Arc::make_mut(&mut self.view).set_imports(imports, interest, seed);
         self.record(ops);
     }
 
     /// Sets how fast covering follows what is wanted. Without it, what a withdrawn cover hid is announced at once, and what
     /// was announced before its cover stays; with it, both go on bit by bit, in [`advance`](Self::advance).
     pub fn set_covering(&mut self, covering: Covering) {
-        self.view.set_covering(covering);
+        Arc::make_mut(&mut self.view).set_covering(covering);
     }
 
     /// It is so late, since any fixed start: what covering may do by [`apply`](Self::apply) depends on it.
     pub fn set_now(&mut self, now: Duration) {
-        self.view.set_now(now);
+        Arc::make_mut(&mut self.view).set_now(now);
     }
 
     /// Goes on with what covering has to do. `acked`: the seq that every connected peer has acknowledged, `None` without
     /// one.
     pub fn advance(&mut self, now: Duration, acked: Option<u64>) {
-        let ops = self.view.advance(now, acked);
+        let acked = acked.map(|seq| self.in_view(seq));
+        let ops = Arc::make_mut(&mut self.view).advance(now, acked);
         self.record(ops);
     }
 
@@ -196,10 +202,21 @@ impl RouteLog {
 
     /// Cells of a sketch of the set as it was at `seq`, since when the changes are kept. Costs a look at each route.
     pub(super) fn cells_at(&self, seq: u64, range: Range<usize>) -> Cells {
-        let mut cells = Cells::build(self.key(), range, self.ids.ids());
+        let mut cells =
+            Cells::build(self.key(), range, self.view.announced().keys().map(|route| id_of(self.key(), route)));
         let since = self.changes_since(seq).into_iter().flatten();
         cells.toggle_all(since.map(|change| id_of(self.key(), parts(&change.op).0)));
         cells
+    }
+
+    fn ids(&self) -> &RouteTable<()> {
+        self.ids.get_or_init(|| {
+            let mut ids = RouteTable::new(*self.key());
+            for route in self.view.announced().keys() {
+                ids.insert(id_of(self.key(), route), route.clone(), ());
+            }
+            ids
+        })
     }
 
     /// The set as it was at `seq`; `None` if the changes since are not kept.
@@ -282,18 +299,22 @@ impl RouteLog {
         self.ring.get(self.ring.len().checked_sub(self.back(seq)?)?.checked_sub(1)?)
     }
 
-    fn record(&mut self, ops: Vec<RouteOp>) {
+    pub(super) fn record(&mut self, ops: Vec<RouteOp>) {
         for op in ops {
             let (RouteOp::Add(filter) | RouteOp::Remove(filter)) = &op;
             let hash = self.key().hash(filter.as_str());
             match &op {
                 RouteOp::Add(filter) => {
                     self.outline.enter(hash);
-                    self.ids.insert(RouteId::from_hash(hash), filter.clone(), ());
+                    if let Some(ids) = self.ids.get_mut() {
+                        ids.insert(RouteId::from_hash(hash), filter.clone(), ());
+                    }
                 }
                 RouteOp::Remove(filter) => {
                     self.outline.leave(hash);
-                    self.ids.remove(RouteId::from_hash(hash), filter);
+                    if let Some(ids) = self.ids.get_mut() {
+                        ids.remove(RouteId::from_hash(hash), filter);
+                    }
                 }
             }
             self.seq += 1;
@@ -317,7 +338,7 @@ impl Past<'_> {
     pub(super) fn filter(&self, id: RouteId) -> Option<&TopicFilter> {
         match self.changed.get(&id) {
             Some(filter) => *filter,
-            None => self.log.ids.by_id(id).map(|(filter, ())| filter),
+            None => self.log.ids().by_id(id).map(|(filter, ())| filter),
         }
     }
 }

@@ -57,6 +57,7 @@ mod log;
 mod outline;
 mod reconcile;
 mod replica;
+mod sharing;
 mod sketch;
 mod snapshot;
 mod table;
@@ -68,6 +69,7 @@ pub use digest::{RouteDigest, RouteKey};
 pub use log::{Resume, RouteLog};
 pub use reconcile::{Comparison, FIRST_CELLS, Reconciling};
 pub use replica::{RouteChange, RouteFault, RouteReplica};
+pub use sharing::SharedLogs;
 pub use sketch::{
     Cell, Cells, Decoder, Difference, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteId, Sketch, SketchFault,
 };

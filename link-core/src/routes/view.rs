@@ -22,7 +22,7 @@ use crate::{index::FilterIndex, interest::InterestChange, topic::TopicFilter, wi
 /// that nobody wants any more, while what it hid is announced little by little.
 ///
 /// No step is large for being about a cover: what follows of its coming and going is spread, see [`Covers`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct View {
     imports: Vec<TopicFilter>,
     /// With the number of interest filters that want each; 0 for one that lingers.
@@ -95,6 +95,11 @@ impl View {
     /// The announced routes, with how many interest filters want each, in order; 0 for one that lingers.
     pub(super) fn announced(&self) -> &BTreeMap<TopicFilter, u64> {
         &self.announced
+    }
+
+    /// How many changes were made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.made
     }
 
     /// Number of hidden routes.
@@ -223,7 +228,7 @@ fn cut(imports: &[TopicFilter], filter: &TopicFilter) -> BTreeSet<TopicFilter> {
 }
 
 /// Filters without those that another one covers.
-fn reduce(filters: Vec<TopicFilter>, seed: u64) -> Vec<TopicFilter> {
+pub(super) fn reduce(filters: Vec<TopicFilter>, seed: u64) -> Vec<TopicFilter> {
     let mut filters: Vec<TopicFilter> = filters.iter().map(TopicFilter::without_share).collect();
     filters.sort_by_cached_key(breadth);
     let mut kept = FilterIndex::new(seed);
@@ -232,7 +237,7 @@ fn reduce(filters: Vec<TopicFilter>, seed: u64) -> Vec<TopicFilter> {
 }
 
 /// Orders filters so that one which covers another comes first: fewer levels before `#`, then with `#`, then more `+`.
-fn breadth(filter: &TopicFilter) -> (usize, bool, Reverse<usize>, TopicFilter) {
+pub(super) fn breadth(filter: &TopicFilter) -> (usize, bool, Reverse<usize>, TopicFilter) {
     // It says the same as `/+/#`: one empty level alone is no topic.
     if filter.as_str() == "/#" {
         return (2, false, Reverse(1), filter.clone());

@@ -9,7 +9,7 @@ use super::{
     routes::{decode_filters, put_filters},
     write::{FrameWriter, put_varint},
 };
-use crate::link::{ClusterName, NameError, NodeName};
+use crate::link::{ClusterName, NameError, NodeName, Scope};
 
 const HELLO: &[&str] = &[
     "min_version",
@@ -31,11 +31,15 @@ const HELLO: &[&str] = &[
     "about",
     "kept_from",
     "cells",
+    "scope",
 ];
 const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received", "cells"];
 const CLOSE: &[&str] = &["code", "reason"];
 const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
+
+/// `scope` of a HELLO; any other number is [`Scope::Node`], as its absence is.
+const CLUSTER_SCOPE: u64 = 1;
 
 pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     let mut frame = FrameWriter::new(kind::HELLO, MANDATORY, 512);
@@ -68,6 +72,9 @@ pub(super) fn encode_hello(hello: &Hello) -> bytes::Bytes {
     if !hello.cells.is_empty() {
         frame.field(19, |out| put_cells(out, &hello.cells));
     }
+    if hello.scope == Scope::Cluster {
+        frame.field(20, |out| put_varint(out, CLUSTER_SCOPE));
+    }
     frame.finish()
 }
 
@@ -93,9 +100,15 @@ pub(super) fn decode_hello(reader: Reader<'_>, limits: &Limits) -> Result<Hello,
         about: fields.optional(17)?.map(|field| name(field, limits, NodeName::new)).transpose()?,
         kept_from: 0,
         cells: Vec::new(),
+        scope: Scope::Node,
     };
     hello.kept_from = fields.optional(18)?.map_or(Ok(hello.routes.seq), |field| number(field, u64::MAX))?;
     hello.cells = fields.optional(19)?.map_or(Ok(Vec::new()), |field| whole(field, decode_cells))?;
+    if let Some(field) = fields.optional(20)?
+        && number(field, u64::MAX)? == CLUSTER_SCOPE
+    {
+        hello.scope = Scope::Cluster;
+    }
     fields.finish()?;
     Ok(hello)
 }

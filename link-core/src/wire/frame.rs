@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::CloseCode;
 use crate::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     routes::{Cell, RouteId},
     topic::TopicFilter,
 };
@@ -79,6 +79,8 @@ pub struct Hello {
     pub knows: Option<Incarnation>,
     /// Capability bits: [`DATAGRAMS`]; others are for versions to come.
     pub capabilities: u64,
+    /// Whether the sender takes messages for itself or for its whole cluster.
+    pub scope: Scope,
     /// Most bytes of a frame that the sender takes.
     pub max_frame: u32,
     /// Most bytes of messages that may be on their way to the sender, sent and not yet acknowledged.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use link_core::{
-    link::{ClusterName, NodeName},
+    link::{ClusterName, NodeName, Scope},
     message::{Message, QoS},
     node::Input,
     topic::{Topic, TopicFilter},
@@ -167,6 +167,7 @@ impl Speaker {
             incarnation: life,
             knows: None,
             capabilities: u64::MAX,
+            scope: Scope::Cluster,
             max_frame: 1 << 20,
             window: 1 << 20,
             imports: Vec::new(),
