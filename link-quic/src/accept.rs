@@ -17,7 +17,7 @@ use crate::{
     error::{lost, read_error, write_error},
     preface::Preface,
     receive::Answer,
-    settings::QuicSettings,
+    settings::{self, QuicSettings},
 };
 
 /// Takes peers in until the transport is dropped. One that is slow or wrong holds up no other.
@@ -75,6 +75,7 @@ async fn let_in(incoming: Incoming, settings: &QuicSettings) -> Result<Accepted,
         connection.close(VarInt::from_u32(1), error.to_string().as_bytes());
         ConnectionError::Closed(format!("the peer speaks something else: {error}"))
     })?;
+    connection.set_max_concurrent_uni_streams(settings::streams(preface.channels).into());
     let answer = Preface { channels: preface.channels, max_frame: settings.max_frame };
     send.write_all(&answer.encode()).await.map_err(write_error)?;
     Ok(Accepted::Connection(assemble(connection, send, receive, settings, preface, Answer::HasCome)))

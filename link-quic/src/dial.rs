@@ -1,20 +1,18 @@
 //! The dialling side.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use link_core::transport::{Connection, ConnectionError, Datagrams, Dial, DialError, FrameSender, Identity};
 use quinn::{ClientConfig, Connecting, ConnectionError as Quic, Endpoint, TransportErrorCode};
 
 use crate::{
+    datagrams::DatagramSender,
     error::{lost, read_error, write_error},
     preface::{MOST_CHANNELS, Preface},
     receive::{Answer, Receiver},
-    send::{DatagramSender, Sender, Sending},
+    send::{Sender, Sending},
     sessions::{Known, Sessions},
-    settings::QuicSettings,
+    settings::{self, QuicSettings},
     tls,
 };
 
@@ -73,7 +71,11 @@ fn client_config(
     let Some(tls) = &dial.link.tls else { return Err("`quic` needs the TLS settings of the link".to_owned()) };
     let known = sessions.of(tls, settings.early_data)?;
     let mut config = ClientConfig::new(known.config.clone());
-    config.transport_config(Arc::new(settings.transport(dial.link.keep_alive, 0, settings.channels)));
+    config.transport_config(Arc::new(settings.transport(
+        dial.link.keep_alive,
+        0,
+        settings::streams(settings.channels),
+    )));
     Ok((config, known))
 }
 
@@ -132,19 +134,16 @@ pub(crate) fn assemble(
         certificate_names: tls::names(&connection),
         names_cluster: true,
     };
-    let sending = Arc::new(Sending {
-        connection: connection.clone(),
-        max_frame: AtomicUsize::new(peer.max_frame as usize),
-        detach_above: settings.detach_above,
-    });
-    let channel = |channel| -> Box<dyn FrameSender> { Box::new(Sender::channel(sending.clone(), channel)) };
+    let (sending, data) =
+        Sending::new(connection.clone(), peer.max_frame as usize, settings.detach_above, peer.channels);
+    let data = data.into_iter().map(|sender| -> Box<dyn FrameSender> { Box::new(sender) }).collect();
     Connection {
         identity,
         control: Box::new(Sender::control(sending.clone(), control)),
-        data: (0..peer.channels).map(channel).collect(),
+        data,
         datagrams: connection
             .max_datagram_size()
-            .map(|largest| Datagrams { largest, sender: Box::new(DatagramSender(connection.clone())) }),
-        receiver: Box::new(Receiver::new(sending, receive, peer.channels, settings.max_frame as usize, answer)),
+            .map(|largest| Datagrams { largest, sender: Box::new(DatagramSender::new(connection.clone(), settings)) }),
+        receiver: Box::new(Receiver::new(sending, receive, peer.channels, settings, answer)),
     }
 }

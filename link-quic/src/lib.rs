@@ -50,6 +50,7 @@
 //! ```
 
 mod accept;
+mod datagrams;
 #[cfg(feature = "development")]
 pub mod development;
 mod dial;

@@ -77,19 +77,30 @@ impl Default for QuicSettings {
 
 /// Streams of their own that may be under way for large frames.
 pub(crate) const DETACHED: u32 = 16;
+
+/// Streams that a peer may have open in one direction: one for each channel, and those of large frames.
+pub(crate) fn streams(channels: u16) -> u32 {
+    u32::from(channels) + DETACHED
+}
+
 /// A connection on which nothing was heard for so many keep-alives is lost.
 const SILENT: u32 = 3;
 
 impl QuicSettings {
-    /// `bidirectional`: how many such streams the peer may open. It may open one of the other kind for each channel.
-    pub(crate) fn transport(&self, keep_alive: Duration, bidirectional: u32, channels: u16) -> quinn::TransportConfig {
+    /// How many streams of each kind the peer may open.
+    pub(crate) fn transport(
+        &self,
+        keep_alive: Duration,
+        bidirectional: u32,
+        unidirectional: u32,
+    ) -> quinn::TransportConfig {
         let mut config = quinn::TransportConfig::default();
         let idle = keep_alive.saturating_mul(SILENT);
         config
             .keep_alive_interval(Some(keep_alive))
             .max_idle_timeout(Some(quinn::IdleTimeout::try_from(idle).unwrap_or(quinn::VarInt::MAX.into())))
             .max_concurrent_bidi_streams(bidirectional.into())
-            .max_concurrent_uni_streams((u32::from(channels) + DETACHED).into())
+            .max_concurrent_uni_streams(unidirectional.into())
             .stream_receive_window(self.stream_window.into())
             .receive_window(self.connection_window.into())
             .send_window(self.send_window)

@@ -16,9 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{
-    accept::accept_peers, network::Network, preface::MOST_CHANNELS, sessions::Sessions, settings::QuicSettings, tls,
-};
+use crate::{accept::accept_peers, network::Network, sessions::Sessions, settings::QuicSettings, tls};
 
 /// Dials links over QUIC, and accepts them.
 pub struct QuicTransport {
@@ -168,7 +166,8 @@ impl Default for QuicTransport {
 
 fn server_config(tls: &TlsSettings, settings: &QuicSettings) -> Result<ServerConfig, String> {
     let mut config = ServerConfig::with_crypto(Arc::new(tls::server(tls, settings.early_data)?));
-    config.transport_config(Arc::new(settings.transport(settings.keep_alive, 1, MOST_CHANNELS)));
+    // The control stream; the others when it has been let in, and has said how many channels there are.
+    config.transport_config(Arc::new(settings.transport(settings.keep_alive, 1, 0)));
     config.max_incoming(settings.handshakes.saturating_mul(2).max(1));
     Ok(config)
 }
