@@ -54,7 +54,10 @@ mod datagrams;
 #[cfg(feature = "development")]
 pub mod development;
 mod dial;
+mod endpoints;
 mod error;
+mod handshakes;
+mod listener;
 mod network;
 mod preface;
 mod receive;
