@@ -28,7 +28,7 @@ use crate::{
 /// Most time for the handshake of TLS: a peer that means it needs a few round trips.
 const TLS_TIME: Duration = Duration::from_secs(3);
 /// Peers that are turned away and reported one after the other; then it is one a second.
-const REPORTS: u32 = 16;
+const REPORTS: u32 = 4;
 
 /// What the tasks that let peers in share.
 struct Accepting {

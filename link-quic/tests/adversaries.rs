@@ -148,6 +148,28 @@ async fn strangers_are_reported_with_a_reason() {
     closed(&connection).await;
 }
 
+/// Each of them would be a line in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_strangers_are_counted() {
+    let authority = Authority::new();
+    let us = listening(&authority, QuicSettings::default());
+    let at = us.local_address().unwrap();
+    for _ in 0..20 {
+        let peer = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) };
+        peer.connect(&authority, at).await.map(drop).unwrap_err();
+    }
+    let mut reports = Vec::new();
+    while let Ok(Accepted::Refused { reason, .. }) = timeout(Duration::from_millis(100), us.accept()).await {
+        reports.push(reason);
+    }
+    assert!(reports.len() < 10, "{} reports", reports.len());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let peer = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) };
+    peer.connect(&authority, at).await.map(drop).unwrap_err();
+    let reason = refusal(&us).await;
+    assert!(reason.contains("others before it"), "{reason}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handshakes_that_never_end_keep_nobody_out() {
     let authority = Authority::new();
