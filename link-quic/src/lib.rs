@@ -11,7 +11,8 @@
 //! One connection of the core is one QUIC connection. Each data channel is an ordered stream of its own, so that a packet
 //! that is lost holds up one channel, and never control, which goes before all. Frames above
 //! [`detach_above`](QuicSettings::detach_above) go on streams of their own, behind all else; they keep their place in
-//! their channel. The windows of the streams are the back-pressure: a receiver that takes nothing stops its sender.
+//! their channel. The windows of the streams are the back-pressure: a receiver that takes nothing stops its sender. Datagrams
+//! go at a pace that leaves half of the path to the streams.
 //!
 //! # Who may connect
 //!
@@ -22,13 +23,18 @@
 //! - the accepting side wants the name of the cluster that speaks in the dialler's certificate, or the link's
 //!   [`peer_identity`](link_core::link::LinkConfig::peer_identity) if that is set.
 //!
+//! Where a session is resumed the certificates are not shown again, but both sides verify them again: one that has expired
+//! since ends there. The name that is wanted is a DNS name, never an address.
+//!
 //! A dialler knows that it was let in when the acceptor has answered its preface: with TLS 1.3 its own handshake is over
 //! before its certificate is looked at.
 //!
 //! # When the path changes
 //!
 //! A connection outlives a change of the dialler's address, by a NAT or by [`rebind`](QuicTransport::rebind), without
-//! losing anything. If UDP is blocked the dial fails, and the link tries its next address, which may be one of
+//! losing anything. A host with several addresses is tried at each, with an equal share of
+//! [`connect_timeout`](link_core::link::LinkConfig::connect_timeout), at least 1 s. A socket that fails is replaced; what
+//! went over it is lost, and the links dial again. If UDP is blocked the dial fails, and the link tries its next address, which may be one of
 //! `link-mqtt`; the session resumes there, and comes back when the first address answers again
 //! ([`return_after`](link_core::link::LinkConfig::return_after)).
 //!
@@ -50,10 +56,14 @@
 //! ```
 
 mod accept;
+mod datagrams;
 #[cfg(feature = "development")]
 pub mod development;
 mod dial;
+mod endpoints;
 mod error;
+mod handshakes;
+mod listener;
 mod network;
 mod preface;
 mod receive;

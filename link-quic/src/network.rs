@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime};
 
 /// The network that carries the packets.
 #[derive(Default)]
@@ -40,12 +40,12 @@ impl Network {
         }
     }
 
-    /// Moves an endpoint to a new socket.
-    pub(crate) fn rebind(&self, endpoint: &Endpoint, to: SocketAddr) -> io::Result<()> {
+    /// A socket to which an endpoint can be moved.
+    pub(crate) fn socket(&self, at: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         match self {
-            Self::System => endpoint.rebind(UdpSocket::bind(to)?),
+            Self::System => TokioRuntime.wrap_udp_socket(UdpSocket::bind(at)?),
             #[cfg(feature = "simulation")]
-            Self::Simulated(simulated) => endpoint.rebind_abstract((simulated.bind)(to)?),
+            Self::Simulated(simulated) => (simulated.bind)(at),
         }
     }
 }

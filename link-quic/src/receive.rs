@@ -13,7 +13,7 @@ use bytes::Bytes;
 use link_core::transport::{Class, ConnectionError, FrameReceiver};
 use quinn::{Connection, RecvStream, VarInt};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinSet,
 };
 
@@ -22,18 +22,23 @@ use crate::{
     preface::Preface,
     record::{CHANNEL, DETACHED, LARGE, LENGTH},
     send::Sending,
-    settings,
+    settings::{self, QuicSettings},
 };
 
 /// Frames of control, and of each data channel, that are read ahead.
 const CONTROL_AHEAD: usize = 16;
 const AHEAD: usize = 1;
+/// Most bytes of the first control frame, HELLO: who speaks is not known before it.
+const FIRST_FRAME: usize = 1 << 20;
+
+/// A frame, and the room that it takes until it is given out.
+type Frame = (Bytes, Option<OwnedSemaphorePermit>);
 
 /// What has been read, in the order of its class.
 pub(crate) struct Receiver {
     connection: Connection,
-    control: mpsc::Receiver<Result<Bytes, ConnectionError>>,
-    data: mpsc::Receiver<(Class, Bytes)>,
+    control: mpsc::Receiver<Result<Frame, ConnectionError>>,
+    data: mpsc::Receiver<(Class, Frame)>,
     fault: Arc<OnceLock<ConnectionError>>,
     // Dropping them ends the reading.
     _tasks: JoinSet<()>,
@@ -50,7 +55,15 @@ pub(crate) enum Answer {
 /// What the tasks of one connection share.
 struct Reading {
     connection: Connection,
-    data: mpsc::Sender<(Class, Bytes)>,
+    data: mpsc::Sender<(Class, Frame)>,
+    /// Room for frames of data, and for those of control, that are read or wait to be given out. It is taken for a whole
+    /// frame, by its length, in the order in which they begin.
+    ///
+    /// Data has room for what the window of the connection holds, and twice a frame of the largest kind: those whose end
+    /// waits for credit are no more (`Sending::large`, `Sending::is_large`). So each frame of a peer that keeps the rules
+    /// can come to its end, whatever the others wait for.
+    room: Arc<Semaphore>,
+    control_room: Arc<Semaphore>,
     /// Whether the peer has opened each of its channels.
     opened: Mutex<Vec<bool>>,
     max_frame: usize,
@@ -73,16 +86,20 @@ impl Receiver {
         sending: Arc<Sending>,
         control: RecvStream,
         channels: u16,
-        max_frame: usize,
+        settings: &QuicSettings,
         answer: Answer,
     ) -> Self {
         let connection = sending.connection.clone();
+        let max_frame = settings.max_frame as usize;
+        let room = (settings.connection_window as usize).saturating_add(2 * max_frame).min(Semaphore::MAX_PERMITS);
         let (control_queue, control_frames) = mpsc::channel(CONTROL_AHEAD);
         let (data, frames) = mpsc::channel(usize::from(channels) * AHEAD);
         let fault = Arc::new(OnceLock::new());
         let reading = Arc::new(Reading {
             connection: connection.clone(),
             data,
+            room: Arc::new(Semaphore::new(room)),
+            control_room: Arc::new(Semaphore::new(max_frame)),
             opened: Mutex::new(vec![false; channels.into()]),
             max_frame,
             large: Mutex::default(),
@@ -111,11 +128,11 @@ impl FrameReceiver for Receiver {
         tokio::select! {
             biased;
             frame = self.control.recv() => match frame {
-                Some(Ok(frame)) => Ok((Class::Control, frame)),
+                Some(Ok((frame, _room))) => Ok((Class::Control, frame)),
                 Some(Err(error)) => Err(self.fault.get().cloned().unwrap_or(error)),
                 None => Err(ConnectionError::Closed("this side closed the connection".to_owned())),
             },
-            Some(frame) = self.data.recv() => Ok(frame),
+            Some((class, (frame, _room))) = self.data.recv() => Ok((class, frame)),
         }
     }
 }
@@ -123,7 +140,7 @@ impl FrameReceiver for Receiver {
 async fn read_control(
     reading: Arc<Reading>,
     mut stream: RecvStream,
-    frames: mpsc::Sender<Result<Bytes, ConnectionError>>,
+    frames: mpsc::Sender<Result<Frame, ConnectionError>>,
     answer: Answer,
     sending: Arc<Sending>,
 ) {
@@ -134,8 +151,10 @@ async fn read_control(
         let _ = frames.send(Err(error)).await;
         return;
     }
+    let mut limit = reading.max_frame.min(FIRST_FRAME);
     loop {
-        let frame = read_record(&mut stream, &reading, false).await;
+        let frame = read_control_record(&mut stream, &reading, limit).await;
+        limit = reading.max_frame;
         let is_last = frame.is_err();
         if let Err(error) = &frame {
             reading.end(error);
@@ -158,7 +177,7 @@ async fn read_answer(stream: &mut RecvStream, sending: &Sending) -> Result<(), C
 /// Takes datagrams as long as somebody takes them from here: what comes meanwhile waits in quinn, and the oldest are lost.
 async fn read_datagrams(reading: Arc<Reading>) {
     while let Ok(frame) = reading.connection.read_datagram().await {
-        if reading.data.send((Class::Datagram, frame)).await.is_err() {
+        if reading.data.send((Class::Datagram, (frame, None))).await.is_err() {
             return;
         }
     }
@@ -202,34 +221,60 @@ async fn read_stream(reading: Arc<Reading>, mut stream: RecvStream) -> Result<()
 
 async fn read_channel(reading: &Reading, channel: u16, mut stream: RecvStream) -> Result<(), ConnectionError> {
     loop {
-        let frame = read_record(&mut stream, reading, true).await?;
+        let frame = read_record(&mut stream, reading).await?;
         if reading.data.send((Class::Data(channel), frame)).await.is_err() {
             return Ok(());
         }
     }
 }
 
-/// The next frame of a stream. Nothing is set aside for it before its length has been checked.
-async fn read_record(stream: &mut RecvStream, reading: &Reading, is_channel: bool) -> Result<Bytes, ConnectionError> {
-    let mut length = [0; LENGTH];
-    stream.read_exact(&mut length).await.map_err(read_error)?;
-    let length = u32::from_be_bytes(length);
-    let (size, limit) = ((length & !DETACHED) as usize, reading.max_frame);
-    if size > limit {
-        return Err(ConnectionError::TooLarge { size, limit });
-    }
-    if length & DETACHED == 0 {
-        return read_frame(stream, size).await;
-    }
-    if !is_channel {
+/// The next frame of the control stream.
+async fn read_control_record(
+    stream: &mut RecvStream,
+    reading: &Reading,
+    limit: usize,
+) -> Result<Frame, ConnectionError> {
+    let (size, is_detached) = read_length(stream, limit).await?;
+    if is_detached {
         return Err(broken("a control frame is on a stream of its own".to_owned()));
+    }
+    let room = take(&reading.control_room, size).await?;
+    Ok((read_frame(stream, size).await?, Some(room)))
+}
+
+/// The next frame of a channel.
+async fn read_record(stream: &mut RecvStream, reading: &Reading) -> Result<Frame, ConnectionError> {
+    let (size, is_detached) = read_length(stream, reading.max_frame).await?;
+    if !is_detached {
+        let room = take(&reading.room, size).await?;
+        return Ok((read_frame(stream, size).await?, Some(room)));
     }
     let mut id = [0; size_of::<u64>()];
     stream.read_exact(&mut id).await.map_err(read_error)?;
     let mut large = reading.wait_for(u64::from_be_bytes(id)).await?;
+    let room = take(&reading.room, size).await?;
     let frame = read_frame(&mut large, size).await;
+    // Before the stream is dropped: only then the peer may open another one.
     reading.detached.fetch_sub(1, Ordering::Relaxed);
-    frame
+    Ok((frame?, Some(room)))
+}
+
+/// The length of a frame, and whether it is on a stream of its own. Nothing is set aside before it has been checked.
+async fn read_length(stream: &mut RecvStream, limit: usize) -> Result<(usize, bool), ConnectionError> {
+    let mut length = [0; LENGTH];
+    stream.read_exact(&mut length).await.map_err(read_error)?;
+    let length = u32::from_be_bytes(length);
+    let size = (length & !DETACHED) as usize;
+    if size > limit {
+        return Err(ConnectionError::TooLarge { size, limit });
+    }
+    Ok((size, length & DETACHED != 0))
+}
+
+/// Waits for room for a frame.
+async fn take(room: &Arc<Semaphore>, size: usize) -> Result<OwnedSemaphorePermit, ConnectionError> {
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    room.clone().acquire_many_owned(size).await.map_err(|error| ConnectionError::Lost(error.to_string()))
 }
 
 /// Reads a frame as it comes in: memory grows with what is there, not with what was said to come.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -10,9 +10,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use link_core::transport::{Class, ConnectionError, FrameSender};
-use quinn::{Connection, SendDatagramError, SendStream, VarInt};
-use tokio::time::timeout;
+use link_core::transport::{ConnectionError, FrameSender};
+use quinn::{Connection, SendStream, VarInt};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     error::{lost, write_error},
@@ -33,14 +36,88 @@ pub(crate) struct Sending {
     pub(crate) connection: Connection,
     /// Most bytes of a frame that the peer takes.
     pub(crate) max_frame: AtomicUsize,
-    pub(crate) detach_above: usize,
+    /// Frames of more bytes go on a stream of their own.
+    detach_above: usize,
+    channels: u16,
+    /// Whether the streams of all channels are open.
+    opened: watch::Receiver<bool>,
+    /// Bytes of large frames that are being written; made with the first one.
+    large: OnceLock<Semaphore>,
+}
+
+impl Sending {
+    /// What sends on `channels` channels of a connection. Their streams are opened at once, before any of a large frame: what
+    /// the peer allows beyond them is for those.
+    pub(crate) fn new(
+        connection: Connection,
+        max_frame: usize,
+        detach_above: usize,
+        channels: u16,
+    ) -> (Arc<Self>, Vec<Sender>) {
+        let (open, opened) = watch::channel(false);
+        let (streams, coming): (Vec<_>, Vec<_>) = (0..channels).map(|_| oneshot::channel()).unzip();
+        tokio::spawn(open_channels(connection.clone(), streams, open));
+        let large = OnceLock::new();
+        let max_frame = AtomicUsize::new(max_frame);
+        let sending = Arc::new(Self { connection, max_frame, detach_above, channels, opened, large });
+        let senders = coming.into_iter().map(|stream| Sender {
+            sending: sending.clone(),
+            is_channel: true,
+            coming: Some(stream),
+            stream: None,
+            cut: false,
+        });
+        let senders = senders.collect();
+        (sending, senders)
+    }
+
+    /// Whether a frame goes on a stream of its own. What is written on the channels at one time is no more than one frame of
+    /// the largest kind, so that the peer has room for all of it.
+    fn is_large(&self, frame: &Bytes) -> bool {
+        let share = self.max_frame.load(Ordering::Relaxed) / usize::from(self.channels.max(1));
+        frame.len() > self.detach_above.min(share)
+    }
+
+    /// Waits until a large frame may be written: those that have no credit of the peer yet are together no larger than one
+    /// of the largest kind. The peer has room for that much, so each of them can come to its end there.
+    async fn large(&self, frame: &Bytes) -> Result<SemaphorePermit<'_>, ConnectionError> {
+        let mut opened = self.opened.clone();
+        if opened.wait_for(|&opened| opened).await.is_err() {
+            return Err(self.ended().await);
+        }
+        let large = self.large.get_or_init(|| Semaphore::new(self.max_frame.load(Ordering::Relaxed)));
+        let size = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        large.acquire_many(size).await.map_err(|error| ConnectionError::Lost(error.to_string()))
+    }
+
+    /// Why the streams of the channels could not be opened.
+    async fn ended(&self) -> ConnectionError {
+        lost(self.connection.closed().await)
+    }
+}
+
+/// Opens the streams of all channels, in their order.
+async fn open_channels(connection: Connection, streams: Vec<oneshot::Sender<SendStream>>, open: watch::Sender<bool>) {
+    for (channel, sender) in (0_u16..).zip(streams) {
+        let Ok(mut stream) = connection.open_uni().await else { return };
+        let _ = stream.set_priority(CHANNEL_PRIORITY);
+        let [high, low] = channel.to_be_bytes();
+        // The peer learns of the stream, and takes none of a large frame for it.
+        if stream.write_all(&[CHANNEL, high, low]).await.is_err() {
+            return;
+        }
+        // Who does not want it any more ends the connection.
+        let _ = sender.send(stream);
+    }
+    let _ = open.send(true);
 }
 
 /// Sends the frames of one class, on a stream of its own.
 pub(crate) struct Sender {
     sending: Arc<Sending>,
-    class: Class,
-    /// Opened with the first frame of a data channel.
+    is_channel: bool,
+    /// The stream of a data channel that is being opened.
+    coming: Option<oneshot::Receiver<SendStream>>,
     stream: Option<SendStream>,
     /// A send was cancelled half-way: the next frame would be read as its rest.
     cut: bool,
@@ -49,27 +126,20 @@ pub(crate) struct Sender {
 impl Sender {
     pub(crate) fn control(sending: Arc<Sending>, stream: SendStream) -> Self {
         let _ = stream.set_priority(CONTROL_PRIORITY);
-        Self { sending, class: Class::Control, stream: Some(stream), cut: false }
-    }
-
-    pub(crate) fn channel(sending: Arc<Sending>, channel: u16) -> Self {
-        Self { sending, class: Class::Data(channel), stream: None, cut: false }
+        Self { sending, is_channel: false, coming: None, stream: Some(stream), cut: false }
     }
 
     async fn write(&mut self, frame: Bytes) -> Result<(), ConnectionError> {
-        let Class::Data(channel) = self.class else {
-            return self.write_record(frame).await;
-        };
-        if self.stream.is_none() {
-            let mut stream = self.sending.connection.open_uni().await.map_err(lost)?;
-            let _ = stream.set_priority(CHANNEL_PRIORITY);
-            let [high, low] = channel.to_be_bytes();
-            stream.write_all(&[CHANNEL, high, low]).await.map_err(write_error)?;
-            self.stream = Some(stream);
+        if let Some(coming) = self.coming.take() {
+            match coming.await {
+                Ok(stream) => self.stream = Some(stream),
+                Err(_) => return Err(self.sending.ended().await),
+            }
         }
-        if frame.len() <= self.sending.detach_above {
+        if !self.is_channel || !self.sending.is_large(&frame) {
             return self.write_record(frame).await;
         }
+        let _under_way = self.sending.large(&frame).await?;
         // The mark keeps its place among the frames of the channel.
         let mut large = self.sending.connection.open_uni().await.map_err(lost)?;
         let _ = large.set_priority(LARGE_PRIORITY);
@@ -123,20 +193,4 @@ impl FrameSender for Sender {
         }
         self.sending.connection.close(VarInt::from_u32(0), b"closed");
     }
-}
-
-/// Sends frames that may be lost (RFC 9221).
-pub(crate) struct DatagramSender(pub(crate) Connection);
-
-#[async_trait]
-impl FrameSender for DatagramSender {
-    async fn send(&mut self, frame: Bytes) -> Result<(), ConnectionError> {
-        match self.0.send_datagram_wait(frame).await {
-            Err(SendDatagramError::ConnectionLost(error)) => Err(lost(error)),
-            // Too large: the path takes less than at the beginning. It is as good as lost on the way.
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
-    async fn close(&mut self) {}
 }

@@ -10,18 +10,20 @@ pub struct QuicSettings {
     pub channels: u16,
     /// Most bytes of a frame that this side takes; 16 MiB by default.
     pub max_frame: u32,
-    /// Frames of more bytes go on a stream of their own, at a lower priority; 256 KiB by default.
+    /// Frames of more bytes go on a stream of their own, at a lower priority; 256 KiB by default. Not more than the peer's
+    /// [`max_frame`](Self::max_frame) divided by the channels, whatever is set.
     pub detach_above: usize,
     /// Bytes that a peer may send on one stream before they are taken here; 4 MiB by default. It bounds the rate of a
     /// channel to this a round trip. Where it is smaller than [`LinkConfig::window`](link_core::link::LinkConfig::window)
     /// at this side, a lane that fills its stream leaves room in that window for the others.
     pub stream_window: u32,
-    /// The same for all streams of a connection; 16 MiB by default. It bounds what a connection holds in memory, the
-    /// frames under way aside.
+    /// The same for all streams of a connection; 16 MiB by default. A connection holds at most twice this and three times
+    /// [`max_frame`](Self::max_frame) in memory, for frames that come in and wait to be taken.
     pub connection_window: u32,
     /// Bytes that are sent and not acknowledged, at most; 16 MiB by default.
     pub send_window: u64,
-    /// Bytes of datagrams that wait to be sent, and as many that have come and wait to be taken; with more the oldest are
+    /// Datagrams take up to half of what the path carries, and a quarter with [`Congestion::Bbr`]; with more of them messages
+    /// go in their lanes. Bytes of datagrams that wait to be sent, and as many that have come and wait to be taken; with more the oldest are
     /// lost. 1 MiB by default. Links that want datagrams say so themselves
     /// ([`LinkConfig::datagrams`](link_core::link::LinkConfig::datagrams)).
     pub datagram_buffer: usize,
@@ -33,10 +35,11 @@ pub struct QuicSettings {
     pub congestion: Congestion,
     /// Whether paths are probed for larger packets. On by default; switch it off where a simulated network carries none.
     pub discover_mtu: bool,
-    /// Handshakes that may be under way on the accepting side; 64 by default. With more than half of them a peer has to
-    /// prove its address first (RFC 9000, section 8.1), with all of them it is refused.
+    /// Handshakes that may be under way on the accepting side; 64 by default. A quarter of them may be with one address (of
+    /// IPv6: with one network of 64 bits). With more than half of these, or of all, a peer has to prove its address first
+    /// (RFC 9000, section 8.1); with all of them it takes the place of the oldest one that is not over.
     pub handshakes: usize,
-    /// Most time from the first packet of a peer to its preface; 10 s by default.
+    /// Most time from the first packet of a peer to its preface; 10 s by default. TLS has at most 3 s of it.
     pub handshake_time: Duration,
     /// Connections that wait for the linker to take them; 16 by default. More wait in their handshake.
     pub backlog: usize,
@@ -77,19 +80,30 @@ impl Default for QuicSettings {
 
 /// Streams of their own that may be under way for large frames.
 pub(crate) const DETACHED: u32 = 16;
+
+/// Streams that a peer may have open in one direction: one for each channel, and those of large frames.
+pub(crate) fn streams(channels: u16) -> u32 {
+    u32::from(channels) + DETACHED
+}
+
 /// A connection on which nothing was heard for so many keep-alives is lost.
 const SILENT: u32 = 3;
 
 impl QuicSettings {
-    /// `bidirectional`: how many such streams the peer may open. It may open one of the other kind for each channel.
-    pub(crate) fn transport(&self, keep_alive: Duration, bidirectional: u32, channels: u16) -> quinn::TransportConfig {
+    /// How many streams of each kind the peer may open.
+    pub(crate) fn transport(
+        &self,
+        keep_alive: Duration,
+        bidirectional: u32,
+        unidirectional: u32,
+    ) -> quinn::TransportConfig {
         let mut config = quinn::TransportConfig::default();
         let idle = keep_alive.saturating_mul(SILENT);
         config
             .keep_alive_interval(Some(keep_alive))
             .max_idle_timeout(Some(quinn::IdleTimeout::try_from(idle).unwrap_or(quinn::VarInt::MAX.into())))
             .max_concurrent_bidi_streams(bidirectional.into())
-            .max_concurrent_uni_streams((u32::from(channels) + DETACHED).into())
+            .max_concurrent_uni_streams(unidirectional.into())
             .stream_receive_window(self.stream_window.into())
             .receive_window(self.connection_window.into())
             .send_window(self.send_window)

@@ -1,15 +1,11 @@
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex as SyncMutex, PoisonError},
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
 use link_core::{
     link::TlsSettings,
     transport::{Accepted, Connection, Dial, DialError, Transport},
 };
-use quinn::{Endpoint, ServerConfig};
+use quinn::ServerConfig;
 use thiserror::Error;
 use tokio::{
     sync::{Mutex, mpsc},
@@ -17,27 +13,25 @@ use tokio::{
 };
 
 use crate::{
-    accept::accept_peers, network::Network, preface::MOST_CHANNELS, sessions::Sessions, settings::QuicSettings, tls,
+    accept::accept_peers,
+    endpoints::Endpoints,
+    listener::{Listener, Server},
+    network::Network,
+    sessions::Sessions,
+    settings::QuicSettings,
+    tls,
 };
 
 /// Dials links over QUIC, and accepts them.
 pub struct QuicTransport {
     settings: Arc<QuicSettings>,
-    network: Network,
     sessions: Sessions,
-    /// What dials, by the family of the address: made with the first dial.
-    dialling: SyncMutex<Dialling>,
+    endpoints: Endpoints,
     listening: Option<Listening>,
 }
 
-#[derive(Default)]
-struct Dialling {
-    v4: Option<Endpoint>,
-    v6: Option<Endpoint>,
-}
-
 struct Listening {
-    endpoint: Endpoint,
+    listener: Arc<Listener>,
     accepted: Mutex<mpsc::Receiver<Accepted>>,
     // Dropping it ends the task.
     _task: JoinSet<()>,
@@ -81,11 +75,14 @@ impl QuicTransport {
     }
 
     pub(crate) fn on(network: Network, settings: QuicSettings) -> Self {
+        Self::over(Arc::new(network), settings)
+    }
+
+    fn over(network: Arc<Network>, settings: QuicSettings) -> Self {
         Self {
             settings: Arc::new(settings),
-            network,
             sessions: Sessions::default(),
-            dialling: SyncMutex::default(),
+            endpoints: Endpoints::new(network),
             listening: None,
         }
     }
@@ -96,20 +93,22 @@ impl QuicTransport {
         tls: &TlsSettings,
         settings: QuicSettings,
     ) -> Result<Self, ListenError> {
-        let config = server_config(tls, &settings).map_err(ListenError::Settings)?;
+        let server = server(tls, &settings).map_err(ListenError::Settings)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| ListenError::Settings(e.to_string()))?;
-        let endpoint = network.listen(address, config).map_err(|error| ListenError::Address { address, error })?;
-        let mut transport = Self::on(network, settings);
+        let network = Arc::new(network);
+        let listener = Listener::bind(network.clone(), address, server);
+        let listener = Arc::new(listener.map_err(|error| ListenError::Address { address, error })?);
+        let mut transport = Self::over(network, settings);
         let (accepted, queue) = mpsc::channel(transport.settings.backlog.max(1));
         let mut task = JoinSet::new();
-        task.spawn_on(accept_peers(endpoint.clone(), transport.settings.clone(), accepted), &runtime);
-        transport.listening = Some(Listening { endpoint, accepted: Mutex::new(queue), _task: task });
+        task.spawn_on(accept_peers(listener.clone(), transport.settings.clone(), accepted), &runtime);
+        transport.listening = Some(Listening { listener, accepted: Mutex::new(queue), _task: task });
         Ok(transport)
     }
 
     /// The address on which peers are accepted.
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.listening.as_ref().and_then(|listening| listening.endpoint.local_addr().ok())
+        self.listening.as_ref().map(|listening| listening.listener.address)
     }
 
     /// Takes another certificate, key or authority for the peers that connect from now on. Connections that are up stay.
@@ -119,8 +118,7 @@ impl QuicTransport {
     /// With a [`ListenError`] the old ones stay.
     pub fn reload(&self, tls: &TlsSettings) -> Result<(), ListenError> {
         let Some(listening) = &self.listening else { return Err(ListenError::NotListening) };
-        let config = server_config(tls, &self.settings).map_err(ListenError::Settings)?;
-        listening.endpoint.set_server_config(Some(config));
+        listening.listener.replace(server(tls, &self.settings).map_err(ListenError::Settings)?);
         Ok(())
     }
 
@@ -130,35 +128,9 @@ impl QuicTransport {
     /// # Errors
     /// What the system said to a new socket; the connections stay where they are then.
     pub fn rebind(&self) -> io::Result<()> {
-        let dialling = self.dialling();
-        for (endpoint, any) in [(&dialling.v4, ANY_V4), (&dialling.v6, ANY_V6)] {
-            if let Some(endpoint) = endpoint {
-                self.network.rebind(endpoint, any)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn endpoint_for(&self, address: SocketAddr) -> io::Result<Endpoint> {
-        let mut dialling = self.dialling();
-        let (endpoint, any) = match address {
-            SocketAddr::V4(_) => (&mut dialling.v4, ANY_V4),
-            SocketAddr::V6(_) => (&mut dialling.v6, ANY_V6),
-        };
-        if let Some(endpoint) = endpoint {
-            return Ok(endpoint.clone());
-        }
-        Ok(endpoint.insert(self.network.dial(any)?).clone())
-    }
-
-    fn dialling(&self) -> std::sync::MutexGuard<'_, Dialling> {
-        // A panic elsewhere leaves an endpoint or none: both are fine.
-        self.dialling.lock().unwrap_or_else(PoisonError::into_inner)
+        self.endpoints.rebind()
     }
 }
-
-const ANY_V4: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-const ANY_V6: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 impl Default for QuicTransport {
     fn default() -> Self {
@@ -166,11 +138,13 @@ impl Default for QuicTransport {
     }
 }
 
-fn server_config(tls: &TlsSettings, settings: &QuicSettings) -> Result<ServerConfig, String> {
-    let mut config = ServerConfig::with_crypto(Arc::new(tls::server(tls, settings.early_data)?));
-    config.transport_config(Arc::new(settings.transport(settings.keep_alive, 1, MOST_CHANNELS)));
+fn server(tls: &TlsSettings, settings: &QuicSettings) -> Result<Server, String> {
+    let (crypto, verifier) = tls::server(tls, settings.early_data)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    // The control stream; the others when the peer has been let in, and has said how many channels there are.
+    config.transport_config(Arc::new(settings.transport(settings.keep_alive, 1, 0)));
     config.max_incoming(settings.handshakes.saturating_mul(2).max(1));
-    Ok(config)
+    Ok(Server { config, verifier })
 }
 
 #[async_trait]
@@ -180,7 +154,7 @@ impl Transport for QuicTransport {
     }
 
     async fn dial(&self, dial: &Dial) -> Result<Connection, DialError> {
-        crate::dial::dial(dial, &self.settings, &self.sessions, |address| self.endpoint_for(address)).await
+        crate::dial::dial(dial, &self.settings, &self.sessions, &self.endpoints).await
     }
 
     async fn accept(&self) -> Accepted {

@@ -148,6 +148,28 @@ async fn strangers_are_reported_with_a_reason() {
     closed(&connection).await;
 }
 
+/// Each of them would be a line in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_strangers_are_counted() {
+    let authority = Authority::new();
+    let us = listening(&authority, QuicSettings::default());
+    let at = us.local_address().unwrap();
+    for _ in 0..20 {
+        let peer = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) };
+        peer.connect(&authority, at).await.map(drop).unwrap_err();
+    }
+    let mut reports = Vec::new();
+    while let Ok(Accepted::Refused { reason, .. }) = timeout(Duration::from_millis(100), us.accept()).await {
+        reports.push(reason);
+    }
+    assert!(reports.len() < 10, "{} reports", reports.len());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let peer = Raw { alpn: b"h3", certificate: Some(authority.settings(&["eu"])) };
+    peer.connect(&authority, at).await.map(drop).unwrap_err();
+    let reason = refusal(&us).await;
+    assert!(reason.contains("others before it"), "{reason}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handshakes_that_never_end_keep_nobody_out() {
     let authority = Authority::new();
@@ -285,10 +307,111 @@ async fn ten_thousand_streams_are_not_opened() {
             Err(_) => break,
         }
     }
-    assert!(opened.len() <= 64 + 16, "{} streams", opened.len());
+    assert!(opened.len() <= 8 + 16, "{} streams", opened.len());
     assert!(timeout(Duration::from_millis(300), connection.open_bi()).await.is_err(), "a second control stream");
     // Those that say nothing disturb nothing.
     control.write_all(&[0, 0, 0, 3, b'a', b'b', b'c']).await.unwrap();
     let (class, frame) = timeout(PATIENCE, ours.receiver.recv()).await.unwrap().unwrap();
     assert_eq!((class, &frame[..]), (Class::Control, &b"abc"[..]));
+}
+
+/// Handshakes of a client without a certificate that go no further than the acceptor's first answer.
+async fn stall(authority: &Authority, at: SocketAddr) {
+    loop {
+        let near = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+        let far = tokio::net::UdpSocket::bind(LOOPBACK).await.unwrap();
+        far.connect(at).await.unwrap();
+        let here = near.local_addr().unwrap();
+        let relay = async {
+            let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+            let (mut client, mut answered) = (None, false);
+            loop {
+                tokio::select! {
+                    Ok((length, from)) = near.recv_from(&mut up) => {
+                        client = Some(from);
+                        if !answered {
+                            let _ = far.send(&up[..length]).await;
+                        }
+                    }
+                    Ok(length) = far.recv(&mut down) => match client {
+                        // A Retry is passed on: the address is a real one.
+                        Some(client) if down[0] & 0xf0 == 0xf0 => drop(near.send_to(&down[..length], client).await),
+                        _ => answered = true,
+                    }
+                }
+            }
+        };
+        let peer = Raw { alpn: b"mqtt-link/1", certificate: None };
+        tokio::select! {
+            () = relay => {}
+            _ = timeout(Duration::from_millis(250), peer.connect(authority, here)) => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_of_one_host_that_stall_keep_no_link_out() {
+    let authority = Arc::new(Authority::new());
+    let tls = authority.settings(&["us"]);
+    let settings = QuicSettings { handshakes: 16, ..QuicSettings::default() };
+    let transport = QuicTransport::listen(LOOPBACK, &tls, settings).unwrap();
+    let acceptor = Node::start("us", transport, vec![link("eu", None, tls)]);
+    let at = acceptor.address();
+    let mut attackers = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let authority = authority.clone();
+        attackers.spawn(async move { stall(&authority, at).await });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let eu = Node::dialling("eu", "us", at, authority.settings(&["eu"]));
+    let us = cluster("us");
+    let live = eu.linker.wait_for(&us, |status| status.state == LinkState::Live);
+    let live = timeout(Duration::from_secs(8), live).await;
+    assert!(live.is_ok(), "{:?}", eu.linker.link(&us).await);
+}
+
+/// Whoever has a certificate of the authority, and is no link: a frame on each channel that lacks its last byte.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_are_never_whole_take_a_bounded_memory() {
+    const FRAME: usize = 1 << 20;
+    let authority = Authority::new();
+    let settings = QuicSettings {
+        max_frame: FRAME as u32,
+        connection_window: FRAME as u32,
+        stream_window: 256 << 10,
+        ..QuicSettings::default()
+    };
+    let us = listening(&authority, settings);
+    let at = us.local_address().unwrap();
+    let peer = async {
+        let (endpoint, connection) = Raw::peer(&authority, at).await;
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        send.write_all(&[b'M', b'Q', b'L', b'1', 0, 64, 1, 0, 0, 0]).await.unwrap();
+        receive.read_exact(&mut [0; 10]).await.unwrap();
+        (endpoint, connection, send, receive)
+    };
+    let (accepted, (_endpoint, connection, _send, _receive)) = tokio::join!(us.accept(), peer);
+    let Accepted::Connection(_ours) = accepted else { panic!("refused") };
+    let (mut taken, mut open) = (0, Vec::new());
+    for channel in 0..64_u16 {
+        let mut stream = connection.open_uni().await.unwrap();
+        let head = [&[1][..], &channel.to_be_bytes(), &(FRAME as u32).to_be_bytes()].concat();
+        let frame = vec![0; FRAME - 1];
+        let mut rest = &[head, frame].concat()[..];
+        while !rest.is_empty() {
+            let Ok(written) = timeout(Duration::from_millis(300), stream.write(rest)).await else { break };
+            let written = written.unwrap();
+            (taken, rest) = (taken + written, &rest[written..]);
+        }
+        open.push(stream);
+        if taken > 16 * FRAME || !rest.is_empty() && open.len() > 16 {
+            break;
+        }
+    }
+    assert!(taken < 8 * FRAME, "{taken} bytes were taken");
+    // The first control frame is HELLO: nobody needs more for it.
+    let (mut ours, _endpoint, _connection, mut send, _receive) =
+        let_in(&listening(&authority, QuicSettings::default()), &authority).await;
+    send.write_all(&(2_u32 << 20).to_be_bytes()).await.unwrap();
+    assert!(matches!(error_of(&mut ours).await, ConnectionError::TooLarge { .. }));
 }

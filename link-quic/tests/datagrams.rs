@@ -3,11 +3,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use link_core::{
-    link::{LinkStatus, PeerStatus},
+    link::{LinkStatus, NodeName, PeerStatus},
     message::QoS,
+    transport::{Accepted, Class, Dial, Transport},
 };
 use link_quic::{QuicSettings, QuicTransport};
 use support::{relay::Relay, *};
@@ -66,5 +68,45 @@ async fn where_one_side_does_not_want_them_or_they_do_not_fit_nothing_is_lost() 
         let (sent, _, came) = send(us_wants, eu_wants, payload).await;
         assert_eq!(came, (0..COUNT).collect::<Vec<_>>(), "us {us_wants}, eu {eu_wants}, {payload} bytes");
         assert_eq!(sent.sent.delivered, COUNT);
+    }
+}
+
+/// QUIC itself sends what waits as a datagram before anything else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn datagrams_leave_room_for_control_on_a_slow_path() {
+    let authority = Authority::new();
+    for size in [20, 100] {
+        let us = QuicTransport::listen(LOOPBACK, &authority.settings(&["us"]), QuicSettings::default()).unwrap();
+        let relay = Relay::slow(us.local_address().unwrap(), 100_000.0).await;
+        let dialler = QuicTransport::default();
+        let dial = Dial {
+            endpoint: format!("quic://{}", relay.address).parse().unwrap(),
+            cluster: cluster("eu"),
+            node: NodeName::new("eu-1").unwrap(),
+            link: Arc::new(link("us", Some(relay.address), authority.settings(&["eu"]))),
+        };
+        let (ours, theirs) = tokio::join!(dialler.dial(&dial), us.accept());
+        let mut ours = ours.unwrap();
+        let Accepted::Connection(mut theirs) = theirs else { unreachable!("it has a certificate") };
+        let mut datagrams = ours.datagrams.take().unwrap();
+        let flood =
+            tokio::spawn(async move { while datagrams.sender.send(Bytes::from(vec![1; size])).await.is_ok() {} });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut came = 0;
+        for n in 0..3_u8 {
+            ours.control.send(Bytes::from(vec![n])).await.unwrap();
+            let control = async {
+                loop {
+                    match theirs.receiver.recv().await.unwrap() {
+                        (Class::Control, frame) => return frame,
+                        _ => came += 1,
+                    }
+                }
+            };
+            let frame = tokio::time::timeout(Duration::from_secs(4), control).await;
+            assert_eq!(frame.as_deref(), Ok(&[n][..]), "control waits behind datagrams of {size} bytes");
+        }
+        assert!(came > 100, "{came} datagrams of {size} bytes came");
+        flood.abort();
     }
 }

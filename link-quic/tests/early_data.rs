@@ -6,7 +6,7 @@ mod support;
 use std::{net::SocketAddr, time::Duration};
 
 use link_core::{
-    link::TlsSettings,
+    link::{LinkState, TlsSettings},
     transport::{Accepted, Transport},
 };
 use link_quic::{QuicSettings, QuicTransport};
@@ -100,4 +100,22 @@ async fn repeated_early_data_does_nothing() {
     let accepted = tokio::time::timeout(PATIENCE, server.accept()).await.unwrap();
     assert!(matches!(accepted, Accepted::Connection(_)));
     drop(eu);
+}
+
+/// A session is no longer good than the certificates of its first handshake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_has_expired_meanwhile_is_not_resumed() {
+    let authority = Authority::new();
+    for (settings, expires) in [(QuicSettings::default(), "eu"), (QuicSettings::default(), "us"), (early(), "us")] {
+        let tls = |name| if name == expires { authority.short(name, 2) } else { authority.settings(&[name]) };
+        let us = listen(LOOPBACK, &tls("us"), settings.clone());
+        let dials = link("us", Some(us.address()), tls("eu"));
+        let eu = Node::start("eu", QuicTransport::new(settings), vec![dials]);
+        eu.wait_live("us").await;
+        tokio::time::sleep(Duration::from_millis(3_100)).await;
+        eu.linker.enable_link(&cluster("us"), false).await.unwrap();
+        eu.linker.enable_link(&cluster("us"), true).await.unwrap();
+        let status = eu.wait("us", "refused", |status| status.state == LinkState::Refused).await;
+        assert!(status.last_refusal.as_deref().unwrap_or_default().contains("xpired"), "{expires}: {status:?}");
+    }
 }

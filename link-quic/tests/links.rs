@@ -41,6 +41,54 @@ async fn large_messages_keep_their_place_among_small_ones() {
     assert_eq!(numbers(&mut client, 60).await, (0..60).collect::<Vec<_>>());
 }
 
+/// Eight publishers whose messages each go on a stream of their own, in both directions, and what arrives of them.
+async fn large_burst(settings: QuicSettings, window: u32, size: usize, each: u64) {
+    let authority = Authority::new();
+    let tls = authority.settings(&["us"]);
+    let wide = |mut link: link_core::link::LinkConfig| {
+        (link.window, link.queue_bytes) = (window, 256 << 20);
+        link
+    };
+    let transport = QuicTransport::listen(LOOPBACK, &tls, settings.clone()).unwrap();
+    let us = Node::start("us", transport, vec![wide(link("eu", None, tls))]);
+    let to = link("us", Some(us.address()), authority.settings(&["eu"]));
+    let eu = Node::start("eu", QuicTransport::new(settings), vec![wide(to)]);
+    for (from, to, peer) in [(&eu, &us, "us"), (&us, &eu, "eu")] {
+        let mut client = to.subscriber("c", &["t"]);
+        from.wants("t").await;
+        from.wait_live(peer).await;
+        let live = std::time::Instant::now();
+        let payload = vec![b'.'; size];
+        for n in 0..8 * each {
+            let publisher = format!("p{}", n % 8);
+            from.linker.publish_patiently(&publisher, &message("t", payload.clone()), PATIENCE).await.unwrap();
+        }
+        for n in 0..8 * each {
+            let came = tokio::time::timeout(PATIENCE, client.recv()).await;
+            assert!(came.is_ok(), "{n} of {} came to {}: {:?}", 8 * each, peer, from.linker.link(&cluster(peer)).await);
+        }
+        let lived = live.elapsed();
+        assert!(from.wait_live(peer).await.since >= lived, "the connection was lost meanwhile");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_large_messages_than_streams_wait_for_each_other() {
+    large_burst(QuicSettings::default(), 16 << 20, 300_000, 24).await;
+}
+
+/// Frames of which only a few have room at the receiver while they come in: none of them holds up the others for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_are_larger_together_than_what_the_receiver_sets_aside_all_come() {
+    let settings = QuicSettings {
+        max_frame: 2 << 20,
+        stream_window: 256 << 10,
+        connection_window: 512 << 10,
+        ..QuicSettings::default()
+    };
+    large_burst(settings, 64 << 20, 1_900_000, 2).await;
+}
+
 /// A connection window that is smaller than a message: the frames behind that message take no credit from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_message_is_not_starved_by_those_behind_it() {
@@ -186,4 +234,90 @@ async fn a_host_that_takes_nothing_stops_its_sender_and_not_the_link() {
         }
     };
     assert_eq!(tokio::time::timeout(PATIENCE, first).await.unwrap(), control);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_name_in_the_certificate_is_a_dns_name() {
+    let authority = Authority::new();
+    let us = Node::listening("us", "eu", &authority);
+    let mut tls = authority.settings(&["eu"]);
+    tls.server_name = Some("127.0.0.1".to_owned());
+    let dial = link_core::transport::Dial {
+        endpoint: format!("quic://{}", us.address()).parse().unwrap(),
+        cluster: cluster("eu"),
+        node: link_core::link::NodeName::new("eu-1").unwrap(),
+        link: std::sync::Arc::new(link("us", Some(us.address()), tls)),
+    };
+    let error = QuicTransport::default().dial(&dial).await.err().unwrap();
+    let settings = matches!(error, link_core::transport::DialError::Settings { .. });
+    assert!(settings && error.to_string().contains("`127.0.0.1` is an address"), "{error}");
+}
+
+/// What the sockets of these transports say from now on is an error: quinn gives them up then.
+fn breaking() -> (link_quic::simulation::Simulated, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+    use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller, udp};
+    use std::{
+        io,
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering::SeqCst},
+        },
+        task::{Context, Poll},
+    };
+    #[derive(Debug)]
+    struct Breaking(Arc<dyn AsyncUdpSocket>, Arc<AtomicBool>);
+    impl AsyncUdpSocket for Breaking {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            self.0.clone().create_io_poller()
+        }
+        fn try_send(&self, transmit: &udp::Transmit<'_>) -> io::Result<()> {
+            self.0.try_send(transmit)
+        }
+        fn poll_recv(
+            &self,
+            cx: &mut Context<'_>,
+            bufs: &mut [io::IoSliceMut<'_>],
+            meta: &mut [udp::RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            let polled = self.0.poll_recv(cx, bufs, meta);
+            // Once for each time that it is set.
+            if polled.is_ready() && self.1.swap(false, SeqCst) {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            }
+            polled
+        }
+        fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+            self.0.local_addr()
+        }
+    }
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaks = broken.clone();
+    let bind = move |address| {
+        let socket = TokioRuntime.wrap_udp_socket(std::net::UdpSocket::bind(address)?)?;
+        Ok(Arc::new(Breaking(socket, breaks.clone())) as Arc<dyn AsyncUdpSocket>)
+    };
+    let network = link_quic::simulation::Simulated {
+        endpoint: quinn::EndpointConfig::default(),
+        runtime: Arc::new(TokioRuntime),
+        bind: Arc::new(bind),
+    };
+    (network, broken)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_fails_is_replaced_at_either_end() {
+    let authority = Authority::new();
+    let tls = authority.settings(&["us"]);
+    let ((at_us, us_breaks), (at_eu, eu_breaks)) = (breaking(), breaking());
+    let transport = QuicTransport::listen_simulated(LOOPBACK, &tls, QuicSettings::default(), at_us).unwrap();
+    let us = Node::start("us", transport, vec![link("eu", None, tls)]);
+    let to = link("us", Some(us.address()), authority.settings(&["eu"]));
+    let eu = Node::start("eu", QuicTransport::simulated(QuicSettings::default(), at_eu), vec![to]);
+    eu.wait_live("us").await;
+    for breaks in [eu_breaks, us_breaks] {
+        breaks.store(true, std::sync::atomic::Ordering::SeqCst);
+        eu.wait("us", "down", |status| status.state != LinkState::Live).await;
+        eu.wait_live("us").await;
+    }
 }

@@ -45,6 +45,13 @@ impl Authority {
         self.signed(params)
     }
 
+    /// A certificate that is valid for so many seconds from now.
+    pub fn short(&self, name: &str, seconds: u64) -> TlsSettings {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = (std::time::SystemTime::now() + Duration::from_secs(seconds)).into();
+        self.signed(params)
+    }
+
     pub fn pem(&self) -> Vec<u8> {
         self.0.pem().into_bytes()
     }

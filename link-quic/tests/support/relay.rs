@@ -58,6 +58,41 @@ impl Relay {
         Self { address, lose, sent, _task: task }
     }
 
+    /// What the client sends goes on at a rate, behind a queue of 64 packets; what comes back is not delayed.
+    pub async fn slow(server: SocketAddr, bytes_per_second: f64) -> Self {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (near, far) = (UdpSocket::bind(any).await.unwrap(), Arc::new(UdpSocket::bind(any).await.unwrap()));
+        far.connect(server).await.unwrap();
+        let address = near.local_addr().unwrap();
+        let (queue, mut queued) = tokio::sync::mpsc::channel::<Vec<u8>>(64);
+        let mut task = JoinSet::new();
+        let onward = far.clone();
+        task.spawn(async move {
+            while let Some(packet) = queued.recv().await {
+                tokio::time::sleep(std::time::Duration::from_secs_f64(packet.len() as f64 / bytes_per_second)).await;
+                let _ = onward.send(&packet).await;
+            }
+        });
+        task.spawn(async move {
+            let (mut up, mut down) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+            let mut client = None;
+            loop {
+                tokio::select! {
+                    Ok((length, from)) = near.recv_from(&mut up) => {
+                        client = Some(from);
+                        // A full queue loses it.
+                        let _ = queue.try_send(up[..length].to_vec());
+                    }
+                    Ok(length) = far.recv(&mut down) => {
+                        let Some(client) = client else { continue };
+                        let _ = near.send_to(&down[..length], client).await;
+                    }
+                }
+            }
+        });
+        Self { address, lose: Arc::default(), sent: Arc::default(), _task: task }
+    }
+
     pub fn lose_one_in(&self, packets: u32) {
         self.lose.store(packets, Ordering::Relaxed);
     }
