@@ -1,7 +1,7 @@
 //! Two clusters of two nodes, each of which knows what all clients of its cluster want: one copy for a cluster, whatever
 //! nodes are there, and whatever sessions.
 #![cfg(feature = "driver")]
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
 
