@@ -263,10 +263,10 @@ proptest! {
         world.cut.clear();
         world.settle(Duration::from_secs(60));
         world.check()?;
-        for at in 0..4 {
-            for peer in world.nodes[at].links(world.now).into_iter().flat_map(|link| link.peers) {
-                prop_assert!(peer.sent.balances(), "{}: {:?}", NAMES[at], peer.sent);
-                prop_assert_eq!(peer.sent.queued, 0, "{} still has messages for {}: {:?}", NAMES[at], peer.node, peer.sent);
+        for (node, name) in world.nodes.iter().zip(NAMES) {
+            for peer in node.links(world.now).into_iter().flat_map(|link| link.peers) {
+                prop_assert!(peer.sent.balances(), "{name}: {:?}", peer.sent);
+                prop_assert_eq!(peer.sent.queued, 0, "{} still has messages for {}: {:?}", name, peer.node, peer.sent);
             }
         }
         prop_assert_eq!(world.came.len() as u64, world.published.iter().sum::<u64>());
