@@ -137,6 +137,9 @@ pub struct Connection {
     pub data: Vec<Box<dyn FrameSender>>,
     /// Sends frames that may be lost, where the transport can.
     pub datagrams: Option<Datagrams>,
+    /// Most bytes of a frame that the transport takes here, and that of the peer takes as far as it is known; `None` where
+    /// there is no limit. The node announces no more to the peer, and sends no more.
+    pub max_frame: Option<usize>,
     /// Receives the frames of all classes.
     pub receiver: Box<dyn FrameReceiver>,
 }

@@ -86,6 +86,7 @@ impl Us {
             identity: Identity::default(),
             channels: 1,
             datagrams: 0,
+            max_frame: None,
         });
         let routes = RoutePosition { incarnation: life(1), ..RoutePosition::default() };
         self.hears(

@@ -128,7 +128,8 @@ impl World {
                     self.ends.extend([(here, there), (there, here)]);
                     for ((at, connection), dial) in [(there, None), (here, Some(dial))] {
                         let identity = Identity::default();
-                        let input = Input::Connected { connection, dial, identity, channels: 1, datagrams: 0 };
+                        let input =
+                            Input::Connected { connection, dial, identity, channels: 1, datagrams: 0, max_frame: None };
                         self.nodes[at].handle(self.now, input);
                     }
                 }

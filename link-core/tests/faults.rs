@@ -137,6 +137,7 @@ impl Pair {
                     identity: Identity::default(),
                     channels: 1,
                     datagrams: 0,
+                    max_frame: None,
                 };
                 self.handle(0, connected(0, Some(dial)));
                 self.handle(1, connected(1, None));

@@ -153,7 +153,7 @@ impl Attacked {
     fn connect(&mut self, connection: ConnectionId) {
         let identity =
             Identity { address: "10.0.0.9".to_owned(), user: Some("evil".to_owned()), ..Identity::default() };
-        self.input(Input::Connected { connection, dial: None, identity, channels: 1, datagrams: 0 });
+        self.input(Input::Connected { connection, dial: None, identity, channels: 1, datagrams: 0, max_frame: None });
     }
 
     fn says(&mut self, connection: ConnectionId, frame: &Frame) {
@@ -573,7 +573,14 @@ fn crossing_dials_leave_the_connection_of_the_smaller_name() {
             assert_eq!(us.dials, 1);
             let dial = Some(link_core::node::DialId(0));
             let identity = Identity::default();
-            us.input(Input::Connected { connection: DIALLED, dial, identity, channels: 1, datagrams: 0 });
+            us.input(Input::Connected {
+                connection: DIALLED,
+                dial,
+                identity,
+                channels: 1,
+                datagrams: 0,
+                max_frame: None,
+            });
             let answer = Frame::Hello(Box::new(hello(peer)));
             if answer_first {
                 us.says(DIALLED, &answer);
@@ -620,7 +627,7 @@ fn no_text_of_a_peer_forges_a_line() {
     check(&us);
     let mut us = Attacked::with(|link| link.peer_identity = Some("somebody".to_owned()));
     let identity = Identity { address: "10.0.0.9".to_owned(), user: Some(forged.to_owned()), ..Identity::default() };
-    us.input(Input::Connected { connection: EVIL, dial: None, identity, channels: 1, datagrams: 0 });
+    us.input(Input::Connected { connection: EVIL, dial: None, identity, channels: 1, datagrams: 0, max_frame: None });
     us.says(EVIL, &Frame::Hello(Box::new(hello("evil"))));
     check(&us);
     let mut us = Attacked::with(|link| link.servers = vec!["memory://evil".parse().unwrap()]);

@@ -111,7 +111,14 @@ impl Us {
 
     fn connect(&mut self, number: u32, dial: Option<DialId>) -> ConnectionId {
         let connection = ConnectionId(number);
-        self.input(Input::Connected { connection, dial, identity: Identity::default(), channels: 1, datagrams: 0 });
+        self.input(Input::Connected {
+            connection,
+            dial,
+            identity: Identity::default(),
+            channels: 1,
+            datagrams: 0,
+            max_frame: None,
+        });
         connection
     }
 

@@ -128,7 +128,14 @@ impl Pair {
                     let identity = Identity::default();
                     self.input(
                         side,
-                        Input::Connected { connection: up[side], dial, identity, channels: 1, datagrams: 0 },
+                        Input::Connected {
+                            connection: up[side],
+                            dial,
+                            identity,
+                            channels: 1,
+                            datagrams: 0,
+                            max_frame: None,
+                        },
                     );
                 }
             }

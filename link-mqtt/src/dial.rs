@@ -97,6 +97,7 @@ pub(crate) async fn dial(dial: &Dial, max_frame: usize) -> Result<Connection, Di
         control: sender(0, false),
         data: (0..usize::from(channels)).map(|channel| sender(channel, true)).collect(),
         datagrams: None,
+        max_frame: Some(max_frame),
         receiver: Box::new(Receiver {
             deliveries,
             channels: (0..channels).map(|_| Incoming::new(max_frame)).collect(),

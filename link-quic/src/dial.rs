@@ -239,6 +239,7 @@ pub(crate) fn assemble(
         datagrams: connection
             .max_datagram_size()
             .map(|largest| Datagrams { largest, sender: Box::new(DatagramSender::new(connection.clone(), settings)) }),
+        max_frame: Some(settings.max_frame.min(peer.max_frame) as usize),
         receiver: Box::new(Receiver::new(sending, receive, peer.channels, settings, answer)),
     }
 }

@@ -89,6 +89,30 @@ async fn frames_that_are_larger_together_than_what_the_receiver_sets_aside_all_c
     large_burst(settings, 64 << 20, 1_900_000, 2).await;
 }
 
+/// Where the transport takes less than the node: the node knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_the_transport_does_not_take_holds_up_none_behind_it() {
+    let authority = Authority::new();
+    let tls = authority.settings(&["us"]);
+    let small = QuicSettings { max_frame: 1 << 20, ..QuicSettings::default() };
+    for (at_us, at_eu) in [(small.clone(), QuicSettings::default()), (QuicSettings::default(), small)] {
+        let transport = QuicTransport::listen(LOOPBACK, &tls, at_us).unwrap();
+        let us = Node::start("us", transport, vec![link("eu", None, tls.clone())]);
+        let to = link("us", Some(us.address()), authority.settings(&["eu"]));
+        let eu = Node::start("eu", QuicTransport::new(at_eu), vec![to]);
+        for (from, to) in [(&eu, &us), (&us, &eu)] {
+            let mut client = to.subscriber("c", &["t"]);
+            from.wants("t").await;
+            from.linker.publish_patiently("p", &message("t", vec![b'.'; 2 << 20]), PATIENCE).await.unwrap();
+            publish(from, "p", "t", 1..2).await;
+            let came = tokio::time::timeout(PATIENCE, client.recv()).await.unwrap().unwrap();
+            // The side that takes large ones sends them to none that does not.
+            let first = if came.payload.len() > 1 { client.recv().await.unwrap() } else { came };
+            assert_eq!(&first.payload[..], b"1");
+        }
+    }
+}
+
 /// A connection window that is smaller than a message: the frames behind that message take no credit from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_message_is_not_starved_by_those_behind_it() {

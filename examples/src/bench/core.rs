@@ -44,8 +44,14 @@ impl Side {
             match output {
                 Output::Dial { dial, .. } => {
                     let identity = Identity::default();
-                    let input =
-                        Input::Connected { connection: WIRE, dial: Some(dial), identity, channels: 1, datagrams: 0 };
+                    let input = Input::Connected {
+                        connection: WIRE,
+                        dial: Some(dial),
+                        identity,
+                        channels: 1,
+                        datagrams: 0,
+                        max_frame: None,
+                    };
                     self.node.handle(now, input);
                 }
                 Output::Transmit { class, frame, .. } => {
@@ -89,7 +95,7 @@ impl Pair {
         let identity = Identity::default();
         eu.node.handle(
             Duration::ZERO,
-            Input::Connected { connection: WIRE, dial: None, identity, channels: 1, datagrams: 0 },
+            Input::Connected { connection: WIRE, dial: None, identity, channels: 1, datagrams: 0, max_frame: None },
         );
         let added = |text: &String| TopicFilter::new(text.clone()).map(InterestChange::Added);
         eu.node.handle(Duration::ZERO, Input::Interest(filters.iter().map(added).collect::<Result<_, _>>()?));

@@ -100,7 +100,10 @@ impl Pair {
         };
         for (side, dial) in [(&mut self.us, Some(dial)), (&mut self.eu, None)] {
             let (connection, identity) = (self.connection, Identity::default());
-            side.node.handle(self.now, Input::Connected { connection, dial, identity, channels: 1, datagrams: 0 });
+            side.node.handle(
+                self.now,
+                Input::Connected { connection, dial, identity, channels: 1, datagrams: 0, max_frame: None },
+            );
         }
         self.settle()
     }

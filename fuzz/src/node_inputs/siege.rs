@@ -210,15 +210,28 @@ impl<'a> Siege<'a> {
         let channels = 1 + self.bytes.below(3) as u16;
         let who = *self.bytes.pick(&["evil", "evil", "evil", "nobody"]).unwrap_or(&"evil");
         self.open.push(connection);
-        self.input(Input::Connected { connection, dial, identity: identity(who), channels, datagrams: 0 });
+        self.input(Input::Connected {
+            connection,
+            dial,
+            identity: identity(who),
+            channels,
+            datagrams: 0,
+            max_frame: None,
+        });
     }
 
     /// Evil does what an honest peer does, and is live if it may be.
     fn greet(&mut self) {
         let connection = self.number();
         self.open.push(connection);
-        let connected =
-            Input::Connected { connection, dial: None, identity: identity("evil"), channels: 1, datagrams: 0 };
+        let connected = Input::Connected {
+            connection,
+            dial: None,
+            identity: identity("evil"),
+            channels: 1,
+            datagrams: 0,
+            max_frame: None,
+        };
         self.input(connected);
         for frame in self.evil.greeting().into_iter().flatten() {
             self.input(Input::Frame { connection, frame });
@@ -414,6 +427,7 @@ impl<'a> Siege<'a> {
                     identity: identity(who),
                     channels: 1,
                     datagrams: 0,
+                    max_frame: None,
                 };
                 self.us.handle(self.now, connected(at_us, None, "good"));
                 self.good.handle(self.now, connected(at_good, Some(dial), "us"));

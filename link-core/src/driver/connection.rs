@@ -27,7 +27,8 @@ pub(super) struct ConnectionTasks {
 
 impl ConnectionTasks {
     pub(super) fn spawn(id: ConnectionId, connection: Connection, inputs: &mpsc::Sender<Input>) -> Self {
-        let Connection { identity: _, control: mut sender, data: senders, datagrams, receiver } = connection;
+        let Connection { identity: _, control: mut sender, data: senders, datagrams, receiver, max_frame: _ } =
+            connection;
         let mut other_tasks = JoinSet::new();
         other_tasks.spawn(read(id, receiver, inputs.clone()));
         let mut data = Vec::with_capacity(senders.len());

@@ -277,10 +277,11 @@ impl Running {
         let identity = connection.identity.clone();
         let channels = u16::try_from(connection.data.len()).unwrap_or(u16::MAX).max(1);
         let datagrams = connection.datagrams.as_ref().map_or(0, |datagrams| datagrams.largest);
+        let max_frame = connection.max_frame;
         self.connections.insert(id, ConnectionTasks::spawn(id, connection, &self.inputs));
         self.node.handle(
             self.shared.start.elapsed(),
-            Input::Connected { connection: id, dial, identity, channels, datagrams },
+            Input::Connected { connection: id, dial, identity, channels, datagrams, max_frame },
         );
     }
 

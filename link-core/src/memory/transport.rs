@@ -147,7 +147,7 @@ impl Transport for MemoryTransport {
 fn connection(identity: Identity, mut senders: Vec<Sender>, receiver: Receiver) -> Connection {
     let control: Box<dyn FrameSender> = Box::new(senders.remove(0));
     let data = senders.into_iter().map(|sender| Box::new(sender) as Box<dyn FrameSender>).collect();
-    Connection { identity, control, data, datagrams: None, receiver: Box::new(receiver) }
+    Connection { identity, control, data, datagrams: None, max_frame: None, receiver: Box::new(receiver) }
 }
 
 /// One direction: senders for control and each data channel, and what receives from them all.

@@ -37,6 +37,15 @@ pub(super) struct Carrier {
     pub(super) channels: u16,
     /// Most bytes of a datagram, 0 for none.
     pub(super) datagrams: usize,
+    /// Most bytes of a frame, if there is a limit.
+    pub(super) max_frame: Option<usize>,
+}
+
+impl Carrier {
+    /// What both the node, which takes so many bytes of a frame, and the transport take.
+    fn most(&self, max_frame: u32) -> u32 {
+        self.max_frame.map_or(max_frame, |most| max_frame.min(u32::try_from(most).unwrap_or(u32::MAX)))
+    }
 }
 
 /// Why a HELLO is not accepted.
@@ -56,8 +65,8 @@ impl Node {
     pub(super) fn greet(&mut self, connection: ConnectionId, id: LinkId) {
         let Some(link) = self.links.get(&id) else { return };
         let last = self.peer_named(link, link.last_node.as_ref());
-        let carries = matches!(self.connections.get(&connection), Some(Owner::Greeting(g)) if g.carrier.datagrams > 0);
-        let hello = self.hello(link, last, carries);
+        let Some(Owner::Greeting(greeting)) = self.connections.get(&connection) else { return };
+        let hello = self.hello(link, last, &greeting.carrier);
         self.send(connection, &Frame::Hello(Box::new(hello)));
     }
 
@@ -97,12 +106,11 @@ impl Node {
                 return self.close(connection, code, &reason);
             }
         };
-        let carries = carrier.datagrams > 0;
-        self.bind(connection, peer, role, carrier, &hello);
+        self.bind(connection, peer, role, carrier.clone(), &hello);
         match role {
             Role::Acceptor => {
                 let Some(link) = self.links.get(&link) else { return };
-                let mut answer = self.hello(link, Some(peer), carries);
+                let mut answer = self.hello(link, Some(peer), &carrier);
                 answer.cells = self.first_cells(peer, &hello.routes, hello.kept_from);
                 self.send(connection, &Frame::Hello(Box::new(answer)));
             }
@@ -274,7 +282,8 @@ impl Node {
             self.route(id, &cleared);
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        let Carrier { identity, channels, datagrams } = carrier;
+        let max_frame = carrier.most(hello.max_frame) as usize;
+        let Carrier { identity, channels, datagrams, max_frame: _ } = carrier;
         let agreed =
             hello.capabilities & DATAGRAMS != 0 && self.links.get(&peer.link).is_some_and(|link| link.config.datagrams);
         peer.replica.set_key(RouteKey(hello.route_key));
@@ -285,12 +294,12 @@ impl Node {
             phase: Phase::AwaitReady,
             address: identity.address,
             channels,
-            max_frame: hello.max_frame as usize,
+            max_frame,
             window: hello.window as usize,
             control_queued: 0,
             data_queued: vec![0; usize::from(channels)],
             datagrams_queued: 0,
-            datagrams: if agreed { datagrams.min(hello.max_frame as usize) } else { 0 },
+            datagrams: if agreed { datagrams.min(max_frame) } else { 0 },
             heard: now,
             routes: RouteSending {
                 sent: 0,
@@ -365,8 +374,7 @@ impl Node {
         self.dirty.insert(id);
     }
 
-    /// `carries`: whether the connection carries datagrams.
-    fn hello(&self, link: &Link, peer: Option<PeerId>, carries: bool) -> Hello {
+    fn hello(&self, link: &Link, peer: Option<PeerId>, carrier: &Carrier) -> Hello {
         let peer = peer.and_then(|peer| self.peers.get(&peer));
         let life = peer.map_or(link.incarnation, |peer| peer.life);
         Hello {
@@ -378,9 +386,9 @@ impl Node {
             about: peer.map(|peer| peer.node.clone()),
             incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
-            capabilities: if carries && link.config.datagrams { DATAGRAMS } else { 0 },
+            capabilities: if carrier.datagrams > 0 && link.config.datagrams { DATAGRAMS } else { 0 },
             scope: self.config.scope,
-            max_frame: self.config.limits.max_frame,
+            max_frame: carrier.most(self.config.limits.max_frame),
             window: link.config.window,
             imports: link.config.topics.clone(),
             route_key: link.log.key().0,

@@ -66,6 +66,8 @@ pub enum Input {
         channels: u16,
         /// Most bytes of a datagram; 0 where it carries none.
         datagrams: usize,
+        /// Most bytes of a frame that it carries, if there is a limit.
+        max_frame: Option<usize>,
     },
     /// An attempt failed.
     DialFailed {

@@ -225,8 +225,9 @@ impl Node {
         match input {
             Input::Interest(changes) => self.on_interest(changes),
             Input::Publish(offered) => self.on_publish(offered),
-            Input::Connected { connection, dial, identity, channels, datagrams } => {
-                self.on_connected(connection, dial, Carrier { identity, channels: channels.max(1), datagrams });
+            Input::Connected { connection, dial, identity, channels, datagrams, max_frame } => {
+                let carrier = Carrier { identity, channels: channels.max(1), datagrams, max_frame };
+                self.on_connected(connection, dial, carrier);
             }
             Input::DialFailed { dial, error } => self.on_dial_failed(dial, &error),
             Input::Refused { identity, reason } => self.on_refused(&identity, &reason),

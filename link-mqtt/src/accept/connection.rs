@@ -46,6 +46,7 @@ pub(super) fn open(inner: &Arc<Inner>, bundle: &Arc<Bundle>) -> Option<Connectio
         control: sender(first, false),
         data: members.iter().map(|channel| sender(channel, true)).collect(),
         datagrams: None,
+        max_frame: Some(limits.max_frame),
         receiver: Box::new(Receiver {
             received: bundle.received(),
             control: Assembler::new(limits.max_frame),

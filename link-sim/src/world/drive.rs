@@ -177,10 +177,20 @@ impl World {
             ..Identity::default()
         };
         let (dialler, acceptor) = (identity(self, from), identity(self, to));
-        self.input(to, Input::Connected { connection: there, dial: None, identity: dialler, channels, datagrams });
+        self.input(
+            to,
+            Input::Connected { connection: there, dial: None, identity: dialler, channels, datagrams, max_frame: None },
+        );
         self.input(
             from,
-            Input::Connected { connection: here, dial: Some(dial), identity: acceptor, channels, datagrams },
+            Input::Connected {
+                connection: here,
+                dial: Some(dial),
+                identity: acceptor,
+                channels,
+                datagrams,
+                max_frame: None,
+            },
         );
     }
 

@@ -60,7 +60,10 @@ impl World {
         let identity =
             Identity { address: "10.6.6.6".to_owned(), user: Some(HOSTILE.to_owned()), ..Identity::default() };
         let channels = self.plan.settings.channels;
-        self.input(site, Input::Connected { connection, dial: None, identity, channels, datagrams: 0 });
+        self.input(
+            site,
+            Input::Connected { connection, dial: None, identity, channels, datagrams: 0, max_frame: None },
+        );
         for (line, frame) in frames {
             if let Some(wire) = self.network.wires.get_mut(&id) {
                 wire.lines.entry((0, line)).or_default().push(Item::Frame(frame));
