@@ -162,6 +162,8 @@ impl<'a> Attempt<'a> {
         let (connection, accepted) = connecting.into_0rtt()?;
         let (known, sessions, name) = (self.known.clone(), self.sessions.clone(), self.verified.clone());
         let early = connection.clone();
+        // At once: what is written when the handshake is over is not early.
+        let opened = open_early(connection, self.settings).await;
         tokio::spawn(async move {
             // Its streams end with an error then, and the link dials again.
             if !accepted.await {
@@ -172,7 +174,7 @@ impl<'a> Attempt<'a> {
                 early.close(VarInt::from_u32(1), reason.as_bytes());
             }
         });
-        Ok(open_early(connection, self.settings).await)
+        Ok(opened)
     }
 }
 

@@ -8,7 +8,8 @@ pub struct QuicSettings {
     /// Data channels of a connection that this side dials: each is an ordered stream of its own, over which the lanes of
     /// the link are spread. 1 to 64; 8 by default.
     pub channels: u16,
-    /// Most bytes of a frame that this side takes; 16 MiB by default.
+    /// Most bytes of a frame that this side takes; 16 MiB by default. The node announces no more to its peer, whatever its own
+    /// limit is.
     pub max_frame: u32,
     /// Frames of more bytes go on a stream of their own, at a lower priority; 256 KiB by default. Not more than the peer's
     /// [`max_frame`](Self::max_frame) divided by the channels, whatever is set.

@@ -22,6 +22,9 @@ fn listen(at: SocketAddr, tls: &TlsSettings, settings: QuicSettings) -> Node {
     Node::start("us", transport, vec![link("eu", None, tls.clone())])
 }
 
+/// A handshake on the loopback may be over before anything is written: so many times may it be that quick.
+const TRIES: usize = 10;
+
 /// Ends the connection of a link, and waits until there is another one.
 async fn reconnect(eu: &Node) {
     eu.linker.enable_link(&cluster("us"), false).await.unwrap();
@@ -43,7 +46,10 @@ async fn hello_goes_early_on_the_second_connection_if_both_sides_say_so() {
         eu.wants("t").await;
         assert_eq!(relay.early(), 0, "there is no session to resume yet");
         publish(&eu, "p", "t", 0..100).await;
-        reconnect(&eu).await;
+        let mut tries = 0..TRIES;
+        while tries.next().is_some() && relay.early() == 0 {
+            reconnect(&eu).await;
+        }
         assert_eq!(relay.early() > 0, expected, "us {at_us}, eu {at_eu}");
         publish(&eu, "p", "t", 100..200).await;
         assert_eq!(numbers(&mut client, 200).await, (0..200).collect::<Vec<_>>());
@@ -60,8 +66,11 @@ async fn early_data_that_is_not_taken_costs_an_attempt() {
     let dials = link("us", Some(relay.address), authority.settings(&["eu"]));
     let eu = Node::start("eu", QuicTransport::new(early()), vec![dials]);
     eu.wait_live("us").await;
-    us.transport.reload(&tls).unwrap();
-    reconnect(&eu).await;
+    let mut tries = 0..TRIES;
+    while tries.next().is_some() && relay.early() == 0 {
+        us.transport.reload(&tls).unwrap();
+        reconnect(&eu).await;
+    }
     assert!(relay.early() > 0, "early data was not tried");
     let mut client = us.subscriber("c", &["t"]);
     eu.wants("t").await;
@@ -78,13 +87,17 @@ async fn repeated_early_data_does_nothing() {
     let relay = Relay::to(server.local_address().unwrap()).await;
     let dials = link("us", Some(relay.address), authority.settings(&["eu"]));
     let eu = Node::start("eu", QuicTransport::new(early()), vec![dials.clone()]);
-    for round in 0..2 {
+    for round in 0..TRIES {
         let accepted = tokio::time::timeout(PATIENCE, server.accept()).await.unwrap();
         let Accepted::Connection(connection) = accepted else { unreachable!("a peer with a certificate is let in") };
         // The linker dials again.
         drop(connection);
-        assert_eq!(relay.early() > 0, round > 0);
+        assert!(relay.early() == 0 || round > 0, "there is no session to resume yet");
+        if relay.early() > 0 {
+            break;
+        }
     }
+    assert!(relay.early() > 0, "early data was not tried");
     eu.linker.shutdown().await;
     while tokio::time::timeout(Duration::from_millis(500), server.accept()).await.is_ok() {}
 
