@@ -114,7 +114,7 @@ pub struct Dial {
 }
 
 /// Whom the transport has authenticated at the other end.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// Address or client id, for people to read.
     pub address: String,
@@ -125,6 +125,37 @@ pub struct Identity {
     /// Whether the certificate says which cluster speaks: then one of its names must be the peer's cluster, where the
     /// link asks for no other.
     pub names_cluster: bool,
+    /// Whether the authorities of one link have signed the certificate, where the transport trusts those of several.
+    pub signed_by: Option<SignedBy>,
+}
+
+/// Answers whether one of some authorities has signed the certificate of a peer.
+#[derive(Clone)]
+pub struct SignedBy(Arc<Verify>);
+
+/// Verifies by the certificates of authorities, in PEM.
+type Verify = dyn Fn(&[u8]) -> Result<(), String> + Send + Sync;
+
+impl SignedBy {
+    /// `verify` is given the certificates of authorities, in PEM, and says what is wrong. Its answer to the same ones is
+    /// always the same.
+    pub fn new(verify: impl Fn(&[u8]) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(verify))
+    }
+
+    /// Whether one of these authorities, in PEM, has signed the certificate.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn verify(&self, authorities: &[u8]) -> Result<(), String> {
+        (self.0)(authorities)
+    }
+}
+
+impl fmt::Debug for SignedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignedBy")
+    }
 }
 
 /// A connection that is up. Dropping it closes it.

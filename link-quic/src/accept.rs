@@ -148,7 +148,10 @@ impl Accepting {
         connection.set_max_concurrent_uni_streams(settings::streams(preface.channels).into());
         let answer = Preface { channels: preface.channels, max_frame: settings.max_frame };
         send.write_all(&answer.encode()).await.map_err(write_error)?;
-        Ok(Accepted::Connection(assemble(connection, send, receive, settings, preface, Answer::HasCome)))
+        let signed_by = tls::signed_by(&connection);
+        let mut accepted = assemble(connection, send, receive, settings, preface, Answer::HasCome);
+        accepted.identity.signed_by = Some(signed_by);
+        Ok(Accepted::Connection(accepted))
     }
 }
 

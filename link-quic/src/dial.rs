@@ -230,6 +230,7 @@ pub(crate) fn assemble(
         user: None,
         certificate_names: tls::names(&connection),
         names_cluster: true,
+        signed_by: None,
     };
     let (sending, data) =
         Sending::new(connection.clone(), peer.max_frame as usize, settings.detach_above, peer.channels);

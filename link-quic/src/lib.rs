@@ -23,6 +23,9 @@
 //! - the accepting side wants the name of the cluster that speaks in the dialler's certificate, or the link's
 //!   [`peer_identity`](link_core::link::LinkConfig::peer_identity) if that is set.
 //!
+//! A port may serve several links: it trusts the authorities of all of them, and the `tls.ca` of a link, where it has TLS settings,
+//! says which of those may speak for its cluster.
+//!
 //! Where a session is resumed the certificates are not shown again, but both sides verify them again: one that has expired
 //! since ends there. The name that is wanted is a DNS name, never an address.
 //!

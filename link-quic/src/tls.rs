@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use link_core::link::TlsSettings;
+use link_core::{link::TlsSettings, transport::SignedBy};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::{
     RootCertStore,
@@ -10,7 +10,7 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{ServerCertVerified, ServerCertVerifier},
     },
-    crypto::ring,
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::{
         WebPkiClientVerifier,
@@ -32,7 +32,7 @@ pub(crate) fn client(
     early_data: bool,
 ) -> Result<(QuicClientConfig, Arc<WebPkiServerVerifier>), String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(settings)?), provider.clone())
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(&settings.ca)?), provider.clone())
         .build()
         .map_err(|e| format!("tls.ca: {e}"))?;
     let builder = rustls::ClientConfig::builder_with_provider(provider)
@@ -55,9 +55,7 @@ pub(crate) fn server(
     early_data: bool,
 ) -> Result<(QuicServerConfig, Arc<dyn ClientCertVerifier>), String> {
     let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(settings)?), provider.clone())
-        .build()
-        .map_err(|e| format!("tls.ca: {e}"))?;
+    let verifier = dialler_verifier(&settings.ca, provider.clone())?;
     let (chain, key) = own(settings)?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
@@ -74,13 +72,35 @@ pub(crate) fn server(
 /// Verifies the certificate of a dialler, now: a session that is resumed has that of its first handshake, at which nobody
 /// has looked since.
 pub(crate) fn verify_dialler(connection: &quinn::Connection, verifier: &dyn ClientCertVerifier) -> Result<(), String> {
-    let chain = chain(connection);
+    verify_chain(&chain(connection), verifier, UnixTime::now())
+}
+
+fn verify_chain(
+    chain: &[CertificateDer<'static>],
+    verifier: &dyn ClientCertVerifier,
+    now: UnixTime,
+) -> Result<(), String> {
     let Some((own, rest)) = chain.split_first() else { return Err("it showed no certificate".to_owned()) };
-    let verified: Result<ClientCertVerified, _> = verifier.verify_client_cert(own, rest, UnixTime::now());
+    let verified: Result<ClientCertVerified, _> = verifier.verify_client_cert(own, rest, now);
     verified.map(|_| ()).map_err(|e| e.to_string())
 }
 
-/// The same for the certificate of an acceptor.
+/// Verifies the certificate of a dialler by the authorities of one link, as of now: the port trusts those of all links.
+pub(crate) fn signed_by(connection: &quinn::Connection) -> SignedBy {
+    let (chain, now) = (chain(connection), UnixTime::now());
+    SignedBy::new(move |ca| {
+        let verifier = dialler_verifier(ca, Arc::new(ring::default_provider()))?;
+        verify_chain(&chain, verifier.as_ref(), now)
+    })
+}
+
+fn dialler_verifier(ca: &[u8], provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider)
+        .build()
+        .map_err(|e| format!("tls.ca: {e}"))
+}
+
+/// The same as [`verify_dialler`] for the certificate of an acceptor.
 pub(crate) fn verify_acceptor(
     connection: &quinn::Connection,
     verifier: &WebPkiServerVerifier,
@@ -105,9 +125,9 @@ pub(crate) fn names(connection: &quinn::Connection) -> Vec<String> {
     certificate.valid_dns_names().map(str::to_owned).collect()
 }
 
-fn roots(settings: &TlsSettings) -> Result<RootCertStore, String> {
+fn roots(ca: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("tls.ca", &settings.ca)? {
+    for certificate in certificates("tls.ca", ca)? {
         roots.add(certificate).map_err(|e| format!("tls.ca: {e}"))?;
     }
     Ok(roots)

@@ -112,7 +112,7 @@ impl QuicTransport {
     }
 
     /// Takes another certificate, key or authority for the peers that connect from now on. Connections that are up stay.
-    /// A link that dials takes new ones with [`update_link`](link_core::driver::Linker::update_link).
+    /// A link that accepts takes other authorities, and one that dials other certificates, with [`update_link`](link_core::driver::Linker::update_link).
     ///
     /// # Errors
     /// With a [`ListenError`] the old ones stay.

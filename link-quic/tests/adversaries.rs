@@ -415,3 +415,28 @@ async fn frames_that_are_never_whole_take_a_bounded_memory() {
     send.write_all(&(2_u32 << 20).to_be_bytes()).await.unwrap();
     assert!(matches!(error_of(&mut ours).await, ConnectionError::TooLarge { .. }));
 }
+
+/// A port that trusts the authorities of two links: each may speak for the cluster of its own link only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_authority_of_one_link_can_not_speak_for_another() {
+    let (for_eu, for_asia) = (Authority::new(), Authority::new());
+    let own = for_eu.settings(&["us"]);
+    let port = TlsSettings { ca: [for_eu.pem(), for_asia.pem()].concat(), ..own.clone() };
+    let transport = QuicTransport::listen(LOOPBACK, &port, QuicSettings::default()).unwrap();
+    let pinned = |ca: &Authority| TlsSettings { ca: ca.pem(), ..own.clone() };
+    let links = vec![link("eu", None, pinned(&for_eu)), link("asia", None, pinned(&for_asia))];
+    let us = Node::start("us", transport, links);
+
+    // All of them trust the certificate of `us`.
+    let dials = |tls: TlsSettings| TlsSettings { ca: for_eu.pem(), ..tls };
+    let asia = Node::dialling("asia", "us", us.address(), dials(for_asia.settings(&["asia"])));
+    asia.wait_live("us").await;
+    let forged = Node::dialling("eu", "us", us.address(), dials(for_asia.settings(&["eu"])));
+    let refused = forged.wait("us", "refused", |status| status.state == LinkState::Refused).await;
+    assert!(refused.reason.contains("not of an authority of its link"), "{}", refused.reason);
+    let seen = us.wait("eu", "refused", |status| status.last_refusal.is_some()).await;
+    assert!(seen.last_refusal.unwrap().contains("the certificate of `eu` is not of an authority of its link"));
+    drop(forged);
+    let eu = Node::dialling("eu", "us", us.address(), for_eu.settings(&["eu"]));
+    eu.wait_live("us").await;
+}

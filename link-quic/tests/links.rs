@@ -201,6 +201,7 @@ async fn new_certificates_are_for_new_connections() {
     eu.wait_live("us").await;
     let live = std::time::Instant::now();
     us.transport.reload(&new.settings(&["us"])).unwrap();
+    us.linker.update_link(link("eu", None, new.settings(&["us"]))).await.unwrap();
     let _client = us.subscriber("c", &["still/there"]);
     eu.wants("still/there").await;
     let lived = live.elapsed();

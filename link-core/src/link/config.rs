@@ -80,7 +80,8 @@ pub struct LinkConfig {
     pub client_id_prefix: Option<String>,
     /// How many connections carry the link. More than one helps where a single TCP stream does not fill the path.
     pub connections: NonZeroU16,
-    /// TLS, for addresses that use it.
+    /// TLS, for addresses that use it. A peer that dials over QUIC has to have a certificate of one of these authorities, and
+    /// not only of one that the port trusts.
     pub tls: Option<TlsSettings>,
     /// Time without traffic after which the transport probes the connection; 30 s by default.
     pub keep_alive: Duration,
@@ -243,8 +244,11 @@ impl LinkConfig {
 
     /// Whether a change from `self` to `new` needs new connections.
     pub(crate) fn reconnect_needed(&self, new: &Self) -> bool {
+        let accepts = self.servers.is_empty() && new.servers.is_empty();
         let here = |config: &Self| Self {
             topics: Vec::new(),
+            // Without an address it says whose certificates are taken, which is asked of new connections.
+            tls: if accepts { None } else { config.tls.clone() },
             heartbeat: Duration::ZERO,
             connect_timeout: Duration::ZERO,
             retry_first: Duration::ZERO,

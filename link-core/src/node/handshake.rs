@@ -188,6 +188,14 @@ impl Node {
             let reason = format!("`{}` may not speak for cluster `{}`", shown(identity), hello.cluster);
             return Err((CloseCode::Identity, reason));
         }
+        // The transport trusts the authorities of all links; each may speak for the clusters of its own.
+        if let (Some(signed_by), Some(tls)) = (&identity.signed_by, &link.config.tls)
+            && let Err(error) = signed_by.verify(&tls.ca)
+        {
+            let reason =
+                format!("the certificate of `{}` is not of an authority of its link: {error}", shown(identity));
+            return Err((CloseCode::Identity, reason));
+        }
         Ok(link.id)
     }
 

@@ -42,6 +42,7 @@ pub(super) fn open(inner: &Arc<Inner>, bundle: &Arc<Bundle>) -> Option<Connectio
             user: bundle.owner.user.clone(),
             certificate_names: bundle.owner.certificate_names.clone(),
             names_cluster: false,
+            signed_by: None,
         },
         control: sender(first, false),
         data: members.iter().map(|channel| sender(channel, true)).collect(),
