@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod core;
 pub mod e2e;
+pub mod heap;
 pub mod idle;
 pub mod mqtt;
 

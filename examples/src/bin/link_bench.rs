@@ -1,13 +1,9 @@
 //! Measures a link in four ways; `docs/benchmarks.md` explains each figure.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use examples::bench::{Failure, Figure, bridge, core, e2e, idle, mqtt};
+use examples::bench::{Failure, Figure, bridge, core, e2e, heap::CountingAllocator, idle, mqtt};
 use link_core::message::QoS;
 use serde_json::json;
 
@@ -39,28 +35,8 @@ enum Mode {
     Bridge,
 }
 
-/// Counts allocations, to show where there are none.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-#[allow(unsafe_code, reason = "a counting allocator can't be had without")]
-// SAFETY: every call is handed on unchanged to the system's allocator; counting touches nothing else.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; the pointer came from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> Result<(), Failure> {
     let Arguments { mut modes, json, quick } = Arguments::parse();
@@ -76,7 +52,7 @@ fn main() -> Result<(), Failure> {
                 for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
                     figures.extend(core::forward(qos, 1_000_000 / part)?);
                 }
-                figures.extend(core::unwanted(|| ALLOCATIONS.load(Ordering::Relaxed))?);
+                figures.extend(core::unwanted(CountingAllocator::allocations)?);
             }
             Mode::Mqtt => figures.extend(runtime.block_on(mqtt::forward(500_000 / part, rounds))?),
             Mode::E2e => figures.extend(runtime.block_on(e2e::forward(20_000 / part as usize, rounds))?),

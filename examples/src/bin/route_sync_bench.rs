@@ -1,16 +1,10 @@
 //! Measures what it costs to bring a peer's copy of a route set up to date; `docs/benchmarks.md` explains each figure.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    fs,
-    path::PathBuf,
-    sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use examples::{
-    bench::Failure,
+    bench::{Failure, heap::CountingAllocator},
     route_sync::{Fleet, Others, Report, check, churn, draw, markdown, syncs},
 };
 
@@ -28,39 +22,12 @@ struct Arguments {
     plot: Option<PathBuf>,
 }
 
-/// Counts the bytes that are asked for and not given back.
-struct Counting;
-
-static LIVE: AtomicI64 = AtomicI64::new(0);
-
-#[allow(unsafe_code, reason = "a counting allocator can't be had without")]
-// SAFETY: every call is handed on unchanged to the system's allocator; counting touches nothing else.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: as above; the pointer came from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LIVE.fetch_add(size as i64 - layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
-    let live = || LIVE.load(Ordering::Relaxed);
+    let live = CountingAllocator::live_bytes;
     let (sizes, changes): (&[usize], &[usize]) = if arguments.quick {
         (&[10_000, 100_000], &[0, 1, 10, 1_000])
     } else {
