@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Failed, Outcome, Report, World, ensure, report::commas, subscribe};
+use super::{Failed, Outcome, Report, World, ensure, report::commas, subscribe, until};
 use crate::client::{Outgoing, QoS};
 
 const COUNT: u32 = 10_000;
@@ -63,6 +63,7 @@ pub(super) async fn check(world: &World, report: &mut Report) -> Outcome {
     ensure(again > 0, || "the connection was not made again".to_owned())?;
     us.disconnect().await;
     eu.disconnect().await;
+    until("us hears that counted is no longer wanted", async || !world.us.linker().wants("counted")).await?;
     Ok(format!("{} received, no gap, no duplicate, in order", commas(numbers.len() as u64)))
 }
 
@@ -93,5 +94,6 @@ pub(super) async fn short(world: &World, report: &mut Report) -> Outcome {
     ensure(again == 0, || format!("{again} new connections"))?;
     us.disconnect().await;
     eu.disconnect().await;
+    until("us hears that counted is no longer wanted", async || !world.us.linker().wants("counted")).await?;
     Ok(format!("{} received, in order, over the same connection", commas(got.len() as u64)))
 }
