@@ -5,6 +5,7 @@
 mod routes_model;
 
 use link_core::{
+    index::FilterIndex,
     routes::{Resume, RouteFault, RouteReplica, SnapshotCursor},
     topic::TopicFilter,
     wire::{Incarnation, RouteDelta, RouteOp, RoutePosition, RouteSnapshot},
@@ -45,7 +46,8 @@ struct World {
     sent: u64,
     snapshot: Option<SnapshotCursor>,
     network: Vec<Frame>,
-    replica: RouteReplica,
+    replica: RouteReplica<u32>,
+    index: FilterIndex<u32>,
     table: Table,
     highest: Option<(Incarnation, u64)>,
     refused: usize,
@@ -58,7 +60,8 @@ impl World {
             sent: 0,
             snapshot: None,
             network: Vec::new(),
-            replica: RouteReplica::new(1000),
+            replica: RouteReplica::new(1, 1000),
+            index: FilterIndex::new(7),
             table: Table::default(),
             highest: None,
             refused: 0,
@@ -122,7 +125,7 @@ impl World {
 
     /// HELLO both ways.
     fn reconnect(&mut self) {
-        self.replica.set_key(*self.writer.log.key());
+        self.replica.set_key(&mut self.index, *self.writer.log.key());
         self.replica.interrupted();
         self.resume();
     }
@@ -164,14 +167,14 @@ impl World {
 
     fn deliver(&mut self, frame: Frame) {
         let result = match frame {
-            Frame::Delta(delta) => self.replica.apply_delta(&delta),
-            Frame::Part(part) => self.replica.apply_snapshot(part),
+            Frame::Delta(delta) => self.replica.apply_delta(&mut self.index, &delta),
+            Frame::Part(part) => self.replica.apply_snapshot(&mut self.index, part),
         };
         match result {
             Ok(changes) => self.table.take(changes),
             Err(fault) => {
                 self.refused += 1;
-                let visible: Set = self.replica.visible().cloned().collect();
+                let visible: Set = self.replica.visible(&self.index).into_iter().collect();
                 assert_eq!(visible, self.table.0, "{fault} has changed what counts");
                 assert!(!matches!(fault, RouteFault::TooMany { .. } | RouteFault::NoKey), "{fault}");
                 if fault.is_fatal() { self.reconnect() } else { self.resume() }
@@ -180,8 +183,8 @@ impl World {
     }
 
     fn check(&mut self) {
-        let visible: Set = self.replica.visible().cloned().collect();
-        assert_eq!(visible.len(), self.replica.visible().count(), "each filter counts once");
+        let visible: Set = self.replica.visible(&self.index).into_iter().collect();
+        assert_eq!(visible.len(), self.replica.visible(&self.index).len(), "each filter counts once");
         assert_eq!(visible, self.table.0, "the changes lead to what counts");
         let Some(held) = self.replica.position() else { return };
         // I1 and I9: what is held is the writer's set at that point, whole.
@@ -270,10 +273,10 @@ proptest! {
         order in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
     ) {
         let mut writer = Writer::new(log(&["#"], 1000));
-        let mut replica = RouteReplica::new(1000);
-        replica.set_key(key(1));
+        let (mut replica, mut index) = (RouteReplica::new(1, 1000), FilterIndex::new(7));
+        replica.set_key(&mut index, key(1));
         let mut table = Table::default();
-        table.take(replica.apply_snapshot(writer.log.snapshot().next_part(&writer.log, 0).unwrap()).unwrap());
+        table.take(replica.apply_snapshot(&mut index, writer.log.snapshot().next_part(&writer.log, 0).unwrap()).unwrap());
         let mut deltas = Vec::new();
         for call in calls {
             let from = writer.log.position().seq;
@@ -288,7 +291,7 @@ proptest! {
             deltas.extend(writer.log.since(from / 2, usize::MAX));
         }
         let mut take = |delta: &RouteDelta, held: RoutePosition| {
-            let result = replica.apply_delta(delta);
+            let result = replica.apply_delta(&mut index, delta);
             match &result {
                 Ok(_) => assert!(delta.from <= held.seq),
                 Err(fault) => assert_eq!(*fault, RouteFault::Gap { from: delta.from, held: held.seq }),

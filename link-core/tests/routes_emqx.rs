@@ -7,6 +7,7 @@ mod routes_model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use link_core::{
+    index::FilterIndex,
     interest::Subscriptions,
     routes::{RouteChange, RouteFault, RouteLog, RouteReplica},
     topic::{Topic, TopicFilter},
@@ -47,14 +48,15 @@ struct Peer {
     name: &'static str,
     subscriptions: Subscriptions,
     log: RouteLog,
-    replica: RouteReplica,
+    replica: RouteReplica<u32>,
+    index: FilterIndex<u32>,
 }
 
 impl Peer {
     fn new(name: &'static str, imports: &[&str]) -> Self {
-        let mut replica = RouteReplica::new(1000);
-        replica.set_key(key(1));
-        Self { name, subscriptions: Subscriptions::new(), log: log(imports, 1000), replica }
+        let (mut replica, mut index) = (RouteReplica::new(1, 1000), FilterIndex::new(7));
+        replica.set_key(&mut index, key(1));
+        Self { name, subscriptions: Subscriptions::new(), log: log(imports, 1000), replica, index }
     }
 
     /// What its clients did reaches us. Gives the operations that crossed.
@@ -65,14 +67,14 @@ impl Peer {
         else {
             let mut snapshot = self.log.snapshot();
             while let Some(part) = snapshot.next_part(&self.log, 0) {
-                routes.take(self.name, self.replica.apply_snapshot(part).unwrap());
+                routes.take(self.name, self.replica.apply_snapshot(&mut self.index, part).unwrap());
             }
             return Vec::new();
         };
         let delta = self.log.since(held.seq, usize::MAX).unwrap();
         // Twice: a repetition changes nothing.
         for _ in 0..2 {
-            routes.take(self.name, self.replica.apply_delta(&delta).unwrap());
+            routes.take(self.name, self.replica.apply_delta(&mut self.index, &delta).unwrap());
         }
         delta.ops
     }
@@ -122,7 +124,7 @@ fn emqx_acceptance_07_a_later_life_replaces_the_routes_of_the_earlier_one() {
     peer.sync(&mut routes);
     assert_eq!(["old", "both", "new"].map(|topic| routes.wanted_by(topic).len()), [0, 1, 1]);
     let late = RouteDelta { from: before.seq, to: before, ops: vec![RouteOp::Add(filter("late"))] };
-    assert_eq!(peer.replica.apply_delta(&late), Err(RouteFault::OtherLife { came: 1, held: 2 }));
+    assert_eq!(peer.replica.apply_delta(&mut peer.index, &late), Err(RouteFault::OtherLife { came: 1, held: 2 }));
     assert_eq!(routes.wanted_by("late"), [""; 0]);
 }
 
@@ -135,7 +137,7 @@ fn emqx_acceptance_09_peers_restarts_and_expiry_end_in_the_expected_set() {
             let turn = (round * 7 + at as u64 * 3) % 11;
             match turn {
                 0 => peer.restart(round + 2),
-                1 => routes.take(peer.name, peer.replica.retire()),
+                1 => routes.take(peer.name, peer.replica.retire(&mut peer.index)),
                 _ => {}
             }
             for n in 0..6 {

@@ -4,6 +4,7 @@
 mod routes_model;
 
 use link_core::{
+    index::FilterIndex,
     interest::InterestChange,
     routes::{RouteChange, RouteFault, RouteLog, RouteReplica},
     topic::TopicFilter,
@@ -13,15 +14,19 @@ use routes_model::*;
 
 /// A reader with the table that its changes make, which is compared with what it says to count after each step.
 struct Reader {
-    replica: RouteReplica,
+    replica: RouteReplica<u32>,
+    index: FilterIndex<u32>,
     table: Table,
 }
 
 impl Reader {
     fn new(max_routes: usize) -> Self {
-        let mut replica = RouteReplica::new(max_routes);
-        replica.set_key(key(1));
-        Self { replica, table: Table::default() }
+        let (mut replica, mut index) = (RouteReplica::new(1, max_routes), FilterIndex::new(7));
+        // What others have there is theirs.
+        index.insert(&filter("a"), 2);
+        index.insert(&filter("theirs"), 2);
+        replica.set_key(&mut index, key(1));
+        Self { replica, index, table: Table::default() }
     }
 
     fn at(log: &RouteLog) -> Self {
@@ -34,18 +39,22 @@ impl Reader {
     }
 
     fn delta(&mut self, delta: RouteDelta) -> Result<(), RouteFault> {
-        let result = self.replica.apply_delta(&delta);
+        let result = self.replica.apply_delta(&mut self.index, &delta);
         self.took(result)
     }
 
     fn part(&mut self, part: RouteSnapshot) -> Result<(), RouteFault> {
-        let result = self.replica.apply_snapshot(part);
+        let result = self.replica.apply_snapshot(&mut self.index, part);
         self.took(result)
     }
 
     fn took(&mut self, result: Result<Vec<RouteChange>, RouteFault>) -> Result<(), RouteFault> {
         let result = result.map(|changes| self.table.take(changes));
-        let visible: Vec<TopicFilter> = self.replica.visible().cloned().collect();
+        let visible = self.replica.visible(&self.index);
+        let indexed: Vec<TopicFilter> =
+            self.index.iter().filter(|(_, value)| *value == 1).map(|(filter, _)| filter).collect();
+        assert_eq!((indexed.len(), self.index.len()), (visible.len(), visible.len() + 2));
+        assert_eq!(indexed.into_iter().collect::<Set>(), self.table.0);
         assert_eq!(visible.len(), self.table.0.len(), "each filter counts once");
         assert_eq!(visible.into_iter().collect::<Set>(), self.table.0);
         result
@@ -158,9 +167,9 @@ fn a_step_of_an_earlier_life_changes_nothing() {
     );
     assert_eq!((reader.counts(), reader.replica.position()), (vec!["a"], Some(log.position())));
     // Neither after the routes are retired, nor under another key.
-    assert_eq!(reader.replica.retire(), [RouteChange::Remove(filter("a"))]);
+    assert_eq!(reader.replica.retire(&mut reader.index), [RouteChange::Remove(filter("a"))]);
     reader.table = Table::default();
-    reader.replica.set_key(key(2));
+    reader.replica.set_key(&mut reader.index, key(2));
     assert_eq!(reader.part(all_parts(&old).remove(0)), fault);
     assert_eq!(reader.counts(), [""; 0]);
 }
@@ -327,9 +336,9 @@ fn a_peer_that_never_finishes_does_not_fill_the_memory() {
 fn another_key_asks_for_a_snapshot_and_keeps_what_counts() {
     let mut log = log_of(&["a", "b"]);
     let mut reader = Reader::at(&log);
-    reader.replica.set_key(key(1));
+    reader.replica.set_key(&mut reader.index, key(1));
     assert_eq!(reader.replica.position(), Some(log.position()));
-    reader.replica.set_key(key(2));
+    reader.replica.set_key(&mut reader.index, key(2));
     assert_eq!((reader.counts(), reader.replica.position()), (vec!["a", "b"], None));
     log = RouteLog::new(life(2), key(2), vec![filter("#")], 16);
     log.apply(&[added("b"), added("c")]);
@@ -341,7 +350,9 @@ fn another_key_asks_for_a_snapshot_and_keeps_what_counts() {
 
 #[test]
 fn a_step_needs_a_key() {
-    let fault = RouteReplica::new(9).apply_snapshot(all_parts(&log_of(&["a"])).remove(0)).unwrap_err();
+    let fault = RouteReplica::new(1, 9)
+        .apply_snapshot(&mut FilterIndex::new(7), all_parts(&log_of(&["a"])).remove(0))
+        .unwrap_err();
     assert_eq!(fault, RouteFault::NoKey);
     assert!(fault.is_fatal());
 }
@@ -352,10 +363,10 @@ fn retired_routes_end_with_what_a_cut_snapshot_left() {
     let mut reader = Reader::at(&log);
     log.apply(&[added("0"), added("b")]);
     reader.part(all_parts(&log).remove(0)).unwrap();
-    let changes = reader.replica.retire();
+    let changes = reader.replica.retire(&mut reader.index);
     reader.table.take(changes);
     assert_eq!((reader.counts(), reader.replica.position()), (vec![], None));
-    assert_eq!(reader.replica.visible().count(), 0);
+    assert!(reader.replica.visible(&reader.index).is_empty());
     // The peer of the same life comes back.
     for part in all_parts(&log) {
         reader.part(part).unwrap();

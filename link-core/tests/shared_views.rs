@@ -11,6 +11,7 @@ use allocation_counter::measure;
 use common::{Broker, drain, message};
 use common::{cluster, filter, link};
 use link_core::{
+    index::FilterIndex,
     interest::InterestChange,
     link::NodeName,
     node::{Input, Node, NodeConfig},
@@ -67,7 +68,8 @@ fn a_link_with_other_topics_has_a_set_of_its_own_until_they_are_the_same_again()
 /// A link's log, what its peer holds, and the topics.
 struct Side {
     log: RouteLog,
-    replica: RouteReplica,
+    replica: RouteReplica<u32>,
+    index: FilterIndex<u32>,
     topics: Vec<TopicFilter>,
 }
 
@@ -99,9 +101,9 @@ proptest! {
         let mut sides: Vec<Side> = (0..4u8).map(|n| {
             let mut log = RouteLog::new(Incarnation { counter: 1, nonce: n.into() }, RouteKey([n; 16]), vec![], 32);
             log.set_covering(Covering::default());
-            let mut replica = RouteReplica::new(1000);
-            replica.set_key(*log.key());
-            Side { log, replica, topics: vec![] }
+            let (mut replica, mut index) = (RouteReplica::new(1, 1000), FilterIndex::new(7));
+            replica.set_key(&mut index, *log.key());
+            Side { log, replica, index, topics: vec![] }
         }).collect();
         let mut interest: BTreeSet<TopicFilter> = BTreeSet::new();
         let mut now = Duration::ZERO;
@@ -140,15 +142,15 @@ proptest! {
                     Resume::UpToDate => {}
                     Resume::Tail { from } => {
                         let delta = side.log.since(from, usize::MAX).unwrap();
-                        side.replica.apply_delta(&delta).unwrap();
+                        side.replica.apply_delta(&mut side.index, &delta).unwrap();
                     }
                     Resume::Snapshot => {
                         let part = side.log.snapshot().next_part(&side.log, usize::MAX).unwrap();
-                        side.replica.apply_snapshot(part).unwrap();
+                        side.replica.apply_snapshot(&mut side.index, part).unwrap();
                     }
                 }
                 prop_assert_eq!(side.replica.position(), Some(side.log.position()));
-                prop_assert_eq!(side.replica.visible().collect::<BTreeSet<_>>(), side.log.announced().collect::<BTreeSet<_>>());
+                prop_assert_eq!(side.replica.visible(&side.index).into_iter().collect::<BTreeSet<_>>(), side.log.announced().cloned().collect::<BTreeSet<_>>());
                 for topic in ["a", "b", "c", "a/b", "a/c", "c/b", "a/b/c", "b/c"].map(|text| Topic::new(text).unwrap()) {
                     let wanted = interest.iter().any(|f| f.matches(&topic)) && side.topics.iter().any(|f| f.matches(&topic));
                     let said = side.log.announced().any(|f| f.matches(&topic));

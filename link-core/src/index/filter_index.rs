@@ -5,6 +5,7 @@ use bytestring::ByteString;
 use super::{
     Matches, Value,
     cell::{Arc, Published},
+    handle::{Handle, Placed},
     publish::TwoCopies,
     scan::{Relation, Scan},
     table::{Books, Step, Table},
@@ -45,11 +46,28 @@ impl<V: Value> FilterIndex<V> {
     /// Adds a pair. `false` if it was there, or if the index is full, which takes some GB of filters without wildcards;
     /// nothing has changed then.
     pub fn insert(&mut self, filter: &TopicFilter, value: V) -> bool {
-        if self.contains(filter, &value) {
-            return false;
-        }
+        !self.contains(filter, &value) && self.place(filter, value) != Placed::Full
+    }
+
+    /// Adds a pair that is not there, and says how it is found again.
+    pub(crate) fn place(&mut self, filter: &TopicFilter, value: V) -> Placed {
         let Self { copies, books } = self;
         copies.edit(|table, touched| table.insert(filter, value, books, touched))
+    }
+
+    /// The handle of a filter that was [placed](Self::place) where one finds it.
+    pub(crate) fn handle_of(&self, filter: &TopicFilter) -> Option<Handle> {
+        self.table().handle_of(filter)
+    }
+
+    /// Calls `found` with each filter of a handle that has the value, until it says `false`.
+    pub(crate) fn of_handle(&self, handle: Handle, value: &V, mut found: impl FnMut(&str) -> bool) {
+        self.table().of_handle(handle, value, &mut found);
+    }
+
+    /// Where something is in a table beside the index, whose places nobody may choose either.
+    pub(crate) fn hash(&self, number: u64) -> u64 {
+        self.table().hasher().value(&number)
     }
 
     /// Takes a pair out. `false` if it was not there.

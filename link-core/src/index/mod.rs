@@ -46,6 +46,7 @@
 //! | `matches` | [`Matches`], a buffer for what is found |
 //! | `table` | one copy of everything, and how it changes |
 //! | `search` | which filters match: all of a table is asked side by side |
+//! | `handle` | filters found again by four bytes, for who keeps count of them by other names |
 //! | `key` | a topic or a filter, taken apart and hashed once |
 //! | `hashed` | texts with values, found by hash; `slots`: where a record is, `segment`: a part of those, `bloom`: what is not there, `records`: pages of them, `lists`: many values, `lookups`: many at once, `edit`: how it changes |
 //! | `shapes` | filters told apart by where their wildcards are; `shape`: one, `group`: those that a topic is asked for together, `census`: which are worth it |
@@ -103,6 +104,7 @@ mod cell;
 mod dictionary;
 mod filter_index;
 mod grow;
+mod handle;
 mod hashed;
 mod key;
 mod leaf;
@@ -118,5 +120,6 @@ mod tests;
 mod tree;
 
 pub use filter_index::{Cursor, FilterIndex, Pairs, Reader, Snapshot};
+pub(crate) use handle::{Handle, Placed};
 pub use leaf::Value;
 pub use matches::Matches;

@@ -4,6 +4,7 @@ use super::{
     block::Block,
     dictionary::{Dictionary, Uses},
     grow::Editor,
+    handle::{Handle, Placed},
     hashed::{self, Edit, Hashed, Space},
     key::{Hasher, Key},
     leaf::{Entry, Leaf, Value, group},
@@ -126,14 +127,14 @@ impl<V: Value> Table<V> {
         table
     }
 
-    /// Adds a pair that is not there. `false` if there is no room for it.
-    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, books: &mut Books, touched: Touched<'_>) -> bool {
+    /// Adds a pair that is not there.
+    pub(super) fn insert(&mut self, filter: &TopicFilter, value: V, books: &mut Books, touched: Touched<'_>) -> Placed {
         let (text, hasher) = (filter.pattern(), self.hasher().clone());
         if !filter.is_wildcard() {
             let hash = hasher.text(text);
             let inserted = edit_exact(self, &hasher, books, touched, |edit| edit.insert(hash, text, value));
             self.len += usize::from(inserted);
-            return inserted;
+            return if inserted { Placed::Found(Handle::exact(hash)) } else { Placed::Full };
         }
         self.len += 1;
         let key = hasher.filter(text);
@@ -143,11 +144,11 @@ impl<V: Value> Table<V> {
                 self.move_to_shaped(shape, books, touched);
             }
             if self.shapes.contains(shape) && self.insert_shaped(shape, &key, value, books, touched) {
-                return true;
+                return Placed::Found(Handle::shaped(shape.hash(&key)));
             }
         }
         self.insert_wild(&key, value, books, touched);
-        true
+        Placed::Wild
     }
 
     /// Takes a pair out that is there.
@@ -225,6 +226,22 @@ impl<V: Value> Table<V> {
         let key = hasher.filter(text);
         Shape::of(&key).is_some_and(|shape| self.shaped.contains(shape.hash(&key), text, value))
             || self.wild.leaf_of(hasher, &key, value).is_some_and(|block| block.contains(&key, value))
+    }
+
+    /// The handle of a filter, if it lies where it is found by one.
+    pub(super) fn handle_of(&self, filter: &TopicFilter) -> Option<Handle> {
+        let (text, hasher) = (filter.pattern(), self.hasher());
+        if !filter.is_wildcard() {
+            return Some(Handle::exact(hasher.text(text)));
+        }
+        let key = hasher.filter(text);
+        Shape::of(&key).map(|shape| Handle::shaped(shape.hash(&key)))
+    }
+
+    /// Calls `found` with each filter of a handle that has the value, until it says `false`.
+    pub(super) fn of_handle(&self, handle: Handle, value: &V, found: &mut dyn FnMut(&str) -> bool) {
+        let hashed = if handle.is_exact() { &self.exact } else { &self.shaped };
+        hashed.of_tag(handle.tag(), value, found);
     }
 
     /// Bytes on the heap: of what each copy has, and of what they share.

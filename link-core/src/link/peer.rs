@@ -6,7 +6,7 @@ use crate::{
     delivery::{Inbox, Outbox},
     host::Origin,
     link::{LinkId, LinkState, NodeName, Resyncing, Session},
-    node::Gate,
+    node::{Gate, PeerId},
     routes::RouteReplica,
     wire::Incarnation,
 };
@@ -28,12 +28,10 @@ pub(crate) struct Peer {
     pub(crate) abandoned: u64,
     pub(crate) outbox: Outbox,
     pub(crate) inbox: Inbox,
-    pub(crate) replica: RouteReplica,
+    pub(crate) replica: RouteReplica<PeerId>,
     /// How its copy of this side's routes, and this side's of its own, were brought up to date last.
     pub(crate) resync_out: Option<Resyncing>,
     pub(crate) resync_in: Option<Resyncing>,
-    /// Whether its routes are in the shared table now.
-    pub(crate) routed: bool,
     pub(crate) part: Part,
     pub(crate) gate: Arc<Gate>,
     pub(crate) session: Option<Session>,

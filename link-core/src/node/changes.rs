@@ -240,7 +240,7 @@ impl Node {
         link.peers.push(peer);
         let budget = Arc::new(Budget::new(link.config.queue_bytes, link.config.overflow));
         let gate = Arc::new(Gate::new(budget.clone(), id, link.holders.clone()));
-        let mut replica = RouteReplica::new(link.config.max_routes);
+        let mut replica = RouteReplica::new(peer, link.config.max_routes);
         replica.set_sketch_from(self.config.sketch_from);
         let record = Peer {
             link: id,
@@ -255,7 +255,6 @@ impl Node {
             replica,
             resync_out: None,
             resync_in: None,
-            routed: false,
             part: Part::Own,
             gate: gate.clone(),
             session: None,
@@ -284,6 +283,10 @@ impl Node {
 
     pub(super) fn remove_peer(&mut self, id: PeerId) {
         self.unroute_peer(id);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.replica.retire(&mut self.table);
+            self.table_changed = true;
+        }
         self.timers.clear(Timer::Retention(id));
         self.timers.clear(Timer::Sweep(id));
         self.timers.clear(Timer::Replace(id));

@@ -286,15 +286,15 @@ impl Node {
         if mutant::on(Mutant::ClearThenFill)
             && let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.incarnation != Some(hello.incarnation))
         {
-            let cleared = peer.replica.retire();
-            self.route(id, &cleared);
+            peer.replica.retire(&mut self.table);
+            self.table_changed = true;
         }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let max_frame = carrier.most(hello.max_frame) as usize;
         let Carrier { identity, channels, datagrams, max_frame: _ } = carrier;
         let agreed =
             hello.capabilities & DATAGRAMS != 0 && self.links.get(&peer.link).is_some_and(|link| link.config.datagrams);
-        peer.replica.set_key(RouteKey(hello.route_key));
+        peer.replica.set_key(&mut self.table, RouteKey(hello.route_key));
         peer.replica.interrupted();
         peer.session = Some(Session {
             connection,

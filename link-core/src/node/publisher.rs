@@ -61,6 +61,8 @@ pub(crate) struct Gate {
     pub(crate) live: AtomicBool,
     pub(crate) refused: AtomicU64,
     link: LinkId,
+    /// Whether what it wants is to be sent to it.
+    routed: AtomicBool,
     /// Whether one copy is enough for it and all others of its cluster that say so.
     one_copy: AtomicBool,
     holders: Arc<LaneHolders>,
@@ -113,8 +115,16 @@ impl LaneHolders {
 
 impl Gate {
     pub(crate) fn new(budget: Arc<Budget>, link: LinkId, holders: Arc<LaneHolders>) -> Self {
-        let (live, refused, one_copy) = (AtomicBool::new(false), AtomicU64::new(0), AtomicBool::new(false));
-        Self { budget, live, refused, link, one_copy, holders }
+        let [live, routed, one_copy] = [false; 3].map(AtomicBool::new);
+        Self { budget, live, refused: AtomicU64::new(0), link, routed, one_copy, holders }
+    }
+
+    pub(crate) fn set_routed(&self, routed: bool) {
+        self.routed.store(routed, Ordering::Relaxed);
+    }
+
+    fn is_routed(&self) -> bool {
+        self.routed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_one_copy(&self, one_copy: bool) {
@@ -159,7 +169,7 @@ impl Publisher {
     /// Whether any peer wants messages of `topic`. A text that is no topic name is wanted by nobody.
     pub fn wants(&self, topic: &str) -> bool {
         // In this order: the usual answer is no, and needs no check.
-        self.routes.is_match(topic) && Topic::check(topic).is_ok()
+        self.routes.is_match(topic) && Topic::check(topic).is_ok() && !self.wanting(topic).is_empty()
     }
 
     /// Matches a message, and hands it to `accept` once for each peer node that wants it and has room, and once for all
@@ -173,7 +183,7 @@ impl Publisher {
         message: &Message,
         mut accept: impl FnMut(Offered),
     ) -> Published {
-        let peers = self.wanting(message);
+        let peers = self.wanting(message.topic.as_str());
         let mut published = Published::default();
         if peers.is_empty() {
             return published;
@@ -201,14 +211,22 @@ impl Publisher {
     /// Whether no connected peer that is to get the message has a full queue.
     pub fn has_room(&self, publisher: &str, message: &Message) -> bool {
         let gates = self.gates.load();
-        copies(&gates, &self.wanting(message), self.lane(publisher)).iter().all(|Copy { gate, .. }| {
-            !gate.live.load(Ordering::Relaxed) || gate.budget.has_room(delivery::cost(message_len(message)))
-        })
+        copies(&gates, &self.wanting(message.topic.as_str()), self.lane(publisher)).iter().all(
+            |Copy { gate, .. }| {
+                !gate.live.load(Ordering::Relaxed) || gate.budget.has_room(delivery::cost(message_len(message)))
+            },
+        )
     }
 
-    fn wanting(&self, message: &Message) -> Vec<PeerId> {
+    /// The peers that want messages of a topic, of those that they are to be sent to.
+    fn wanting(&self, topic: &str) -> Vec<PeerId> {
         let mut peers = Vec::new();
-        self.routes.for_each_match(message.topic.as_str(), |peer| peers.push(*peer));
+        self.routes.for_each_match(topic, |peer| peers.push(*peer));
+        if peers.is_empty() {
+            return peers;
+        }
+        let gates = self.gates.load();
+        peers.retain(|peer| gates.get(peer).is_some_and(|gate| gate.is_routed()));
         if peers.len() > 1 {
             peers.sort_unstable();
             peers.dedup();

@@ -99,7 +99,7 @@ impl Node {
         }
         let most = (PART.min(session.max_frame.saturating_sub(Estimator::BYTES + 64)) / Cell::BYTES).max(1);
         let first = need.first as usize;
-        let cells = peer.replica.cells(first..first + need.count as usize);
+        let cells = peer.replica.cells(&self.table, first..first + need.count as usize);
         let mut estimator = peer.replica.estimator().filter(|_| need.estimator).map(|own| own.to_bytes().into());
         let mut first = need.first;
         let mut parts = cells.chunks(most);
@@ -124,7 +124,7 @@ impl Node {
         if let Some(session) = &mut peer.session {
             session.peer_reached(part.to);
         }
-        let result = peer.replica.apply_difference(part);
+        let result = peer.replica.apply_difference(&mut self.table, part);
         self.applied(connection, id, result, (ResyncMethod::Sketch, length));
     }
 }

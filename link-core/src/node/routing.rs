@@ -6,7 +6,6 @@ use super::{ConnectionId, Node, PeerId, Timer};
 use crate::{
     interest::InterestChange,
     link::{Link, LinkId, LinkState, ResyncMethod, Resyncing, Session},
-    mutant::{self, Mutant},
     routes::{Cell, Reconciling, Resume, RouteChange, RouteFault, SharedLogs},
     transport::Class,
     wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteResume, RouteSnapshot, encode},
@@ -219,7 +218,7 @@ impl Node {
         if let Some(session) = &mut peer.session {
             session.peer_reached(delta.to);
         }
-        let result = peer.replica.apply_delta(&delta);
+        let result = peer.replica.apply_delta(&mut self.table, &delta);
         self.applied(connection, id, result, (ResyncMethod::Tail, length));
     }
 
@@ -234,7 +233,7 @@ impl Node {
         if let Some(session) = &mut peer.session {
             session.peer_reached(part.to);
         }
-        let result = peer.replica.apply_snapshot(part);
+        let result = peer.replica.apply_snapshot(&mut self.table, part);
         self.applied(connection, id, result, (ResyncMethod::Snapshot, length));
     }
 
@@ -247,7 +246,7 @@ impl Node {
     ) {
         match result {
             Ok(changes) => {
-                self.route(id, &changes);
+                self.table_changed |= !changes.is_empty();
                 let Some(peer) = self.peers.get_mut(&id) else { return };
                 let (position, loading) = (peer.replica.position(), peer.replica.is_loading());
                 if let Some(resync) = &mut peer.resync_in {
@@ -350,41 +349,17 @@ impl Node {
             && !peer.replica.is_loading()
     }
 
-    /// Puts all that a peer wants into the shared table.
+    /// What a peer wants is to be sent to it.
     pub(super) fn route_peer(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if std::mem::replace(&mut peer.routed, true) {
-            return;
+        if let Some(peer) = self.peers.get(&id) {
+            peer.gate.set_routed(true);
         }
-        for filter in peer.replica.visible() {
-            self.table.insert(filter, id);
-        }
-        self.table_changed = true;
     }
 
-    /// Takes all that a peer wants out of the shared table. The replica keeps it.
+    /// What a peer wants is not to be sent to it. Its routes stay in the shared table, and are passed by.
     pub(super) fn unroute_peer(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if !std::mem::replace(&mut peer.routed, false) {
-            return;
+        if let Some(peer) = self.peers.get(&id) {
+            peer.gate.set_routed(false);
         }
-        for filter in peer.replica.visible() {
-            self.table.remove(filter, &id);
-        }
-        self.table_changed = true;
-    }
-
-    pub(super) fn route(&mut self, id: PeerId, changes: &[RouteChange]) {
-        if !self.peers.get(&id).is_some_and(|peer| peer.routed) {
-            return;
-        }
-        for change in changes {
-            match change {
-                RouteChange::Add(filter) => drop(self.table.insert(filter, id)),
-                RouteChange::Remove(_) if mutant::on(Mutant::PhantomRoute) => {}
-                RouteChange::Remove(filter) => drop(self.table.remove(filter, &id)),
-            }
-        }
-        self.table_changed |= !changes.is_empty();
     }
 }

@@ -22,6 +22,7 @@
 //!
 //! ```
 //! use link_core::{
+//!     index::FilterIndex,
 //!     interest::InterestChange,
 //!     routes::{Resume, RouteKey, RouteLog, RouteReplica},
 //!     topic::TopicFilter,
@@ -33,28 +34,34 @@
 //! log.apply(&[InterestChange::Added(filter("+/door")?), InterestChange::Added(filter("garden/gate")?)]);
 //! assert_eq!(log.announced().map(TopicFilter::as_str).collect::<Vec<_>>(), ["house/door"]);
 //!
-//! let mut replica = RouteReplica::new(1000);
-//! replica.set_key(*log.key());
+//! let mut index = FilterIndex::new(0x5EED); // at random where peers are real
+//! let mut replica = RouteReplica::new(1_u32, 1000);
+//! replica.set_key(&mut index, *log.key());
 //! assert_eq!(log.resume(replica.position().as_ref()), Resume::Snapshot);
 //! let mut snapshot = log.snapshot();
 //! while let Some(part) = snapshot.next_part(&log, 64 * 1024) {
-//!     replica.apply_snapshot(part)?;
+//!     replica.apply_snapshot(&mut index, part)?;
 //! }
 //! log.apply(&[InterestChange::Added(filter("house/window")?)]);
 //! if let Resume::Tail { from } = log.resume(replica.position().as_ref())
 //!     && let Some(delta) = log.since(from, 64 * 1024)
 //! {
-//!     replica.apply_delta(&delta)?;
+//!     replica.apply_delta(&mut index, &delta)?;
 //! }
 //! assert_eq!(replica.position(), Some(log.position()));
+//! assert!(index.is_match("house/window"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod covering;
 mod difference;
 mod digest;
+mod fault;
+mod held;
 mod log;
+mod marks;
 mod outline;
+mod places;
 mod reconcile;
 mod replica;
 mod sharing;
@@ -66,9 +73,10 @@ mod view;
 pub use covering::Covering;
 pub use difference::DifferenceCursor;
 pub use digest::{RouteDigest, RouteKey};
+pub use fault::{RouteChange, RouteFault};
 pub use log::{Resume, RouteLog};
 pub use reconcile::{Comparison, FIRST_CELLS, Reconciling};
-pub use replica::{RouteChange, RouteFault, RouteReplica};
+pub use replica::RouteReplica;
 pub use sharing::SharedLogs;
 pub use sketch::{
     Cell, Cells, Decoder, Difference, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteId, Sketch, SketchFault,

@@ -1,16 +1,20 @@
-use std::{collections::BTreeSet, ops::Range};
-
-use thiserror::Error;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use super::{
-    Cell, Estimator, FIRST_CELLS, MAINTAINED_CELLS, MAX_CELLS, RouteDigest, RouteId, RouteKey, SKETCH_FROM,
-    outline::Outline,
-    table::{RouteTable, id_of},
+    Cell, Estimator, FIRST_CELLS, MAINTAINED_CELLS, MAX_CELLS, RouteChange, RouteDigest, RouteFault, RouteId, RouteKey,
+    SKETCH_FROM,
+    fault::other_life,
+    held::{Held, Place},
+    marks::Marks,
 };
 use crate::{
+    index::{FilterIndex, Value},
     mutant::{self, Mutant},
     topic::TopicFilter,
-    wire::{CloseCode, Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RouteSnapshot},
+    wire::{Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RouteSnapshot},
 };
 
 /// The exact copy of a peer's route set.
@@ -28,12 +32,18 @@ use crate::{
 ///  last part  b d                                b d        (2, 9)     c and a end, as the digest proves
 /// ```
 ///
-/// A step that can't be proven changes nothing of what counts. A route takes 40 bytes beside its text, in whichever of the
-/// three it is; there are never more than `max_routes` certified ones and three times as many others, whatever the peer sends.
+/// A step that can't be proven changes nothing of what counts. There are never more than `max_routes` certified routes and
+/// three times as many others, whatever the peer sends.
 ///
 /// A comparison by sketches is about all that counts: what unfinished snapshots have brought is not sent again.
+///
+/// The filters of what counts are in a [`FilterIndex`] and nowhere else, each with the value that the copy was given: the
+/// one that publishes are matched against, which copies of other peers share. All calls of a copy get the same one, and
+/// nobody else inserts or removes pairs with that value. A route takes 6 bytes beside its place in the index. While a
+/// snapshot replaces another set it takes some 40 more, and so does one with wildcards where few filters have them.
 #[derive(Debug)]
-pub struct RouteReplica {
+pub struct RouteReplica<V> {
+    value: V,
     /// The latest life of which anything was taken.
     latest: Option<Incarnation>,
     /// The latest point that was proven, under whichever key: nothing leads behind it.
@@ -49,26 +59,6 @@ pub struct RouteReplica {
     sketch_from: usize,
 }
 
-/// All that counts.
-#[derive(Debug)]
-struct Held {
-    table: RouteTable<Marks>,
-    outline: Outline,
-}
-
-/// Why a route counts.
-#[derive(Debug, Clone, Copy, Default)]
-struct Marks {
-    certified: bool,
-    loading: bool,
-    stale: bool,
-}
-
-impl Marks {
-    const CERTIFIED: Self = Self { certified: true, loading: false, stale: false };
-    const LOADING: Self = Self { certified: false, loading: true, stale: false };
-}
-
 /// A snapshot or a difference of which some parts have come.
 #[derive(Debug)]
 struct Loading {
@@ -76,81 +66,15 @@ struct Loading {
     /// Number of the part that is due.
     next: u32,
     digest: RouteDigest,
-    /// Of a difference: what it adds, and what it will remove.
-    difference: Option<(Vec<TopicFilter>, Vec<RouteId>)>,
+    /// Of a difference: the hashes of what it adds, and what it will remove.
+    difference: Option<(Vec<u128>, Vec<RouteId>)>,
 }
 
-/// A change of what counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouteChange {
-    /// Messages that match are wanted from now on.
-    Add(TopicFilter),
-    /// They are no longer wanted, by this filter.
-    Remove(TopicFilter),
-}
-
-/// Why a step could not be taken. What counts is as it was; a snapshot that was under way has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RouteFault {
-    /// Something is missing between what is held and what came.
-    #[error("changes after {from} came, but {held} is held")]
-    Gap {
-        /// Where the step begins.
-        from: u64,
-        /// What is held.
-        held: u64,
-    },
-    /// The step is of an earlier life than what is held, or its changes are of a later one.
-    #[error("a step of life {came} came, life {held} is held")]
-    OtherLife {
-        /// The counter of the step's life.
-        came: u64,
-        /// The counter of the held life.
-        held: u64,
-    },
-    /// The result is not the peer's set. If it was a step of changes, what is held is in doubt: it has no position any
-    /// more, and only a snapshot gives it one.
-    #[error("after the step to {seq} the digest or the count differs from the peer's")]
-    Digest {
-        /// Where the step leads.
-        seq: u64,
-    },
-    /// A part of a snapshot came out of turn.
-    #[error("part {came} of a snapshot came, {expected} is next")]
-    Part {
-        /// Its number.
-        came: u32,
-        /// The number that was due.
-        expected: u32,
-    },
-    /// No key was announced.
-    #[error("a step came before the key of its digests")]
-    NoKey,
-    /// More routes than allowed.
-    #[error("the peer announces more than {limit} routes")]
-    TooMany {
-        /// Most routes allowed.
-        limit: usize,
-    },
-}
-
-impl RouteFault {
-    /// Whether a resume can't mend it and the connection has to end.
-    pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::TooMany { .. } | Self::NoKey | Self::Part { .. })
-    }
-
-    /// The code with which the connection ends.
-    pub fn close_code(&self) -> CloseCode {
-        if matches!(self, Self::TooMany { .. }) { CloseCode::TooManyRoutes } else { CloseCode::Protocol }
-    }
-}
-
-impl RouteReplica {
-    /// Holds nothing yet, and never more than `max_routes` certified routes.
-    pub fn new(max_routes: usize) -> Self {
+impl<V: Value> RouteReplica<V> {
+    /// Holds nothing yet, and never more than `max_routes` certified routes. Its filters have `value` in the index.
+    pub fn new(value: V, max_routes: usize) -> Self {
         Self {
+            value,
             latest: None,
             proven: None,
             held: None,
@@ -170,41 +94,44 @@ impl RouteReplica {
 
     /// Takes note of the key of the peer's digests. With another key what is held can't be compared as it was proven; it goes
     /// on to count until a snapshot or a difference replaces it. Costs a hash for each route that is held.
-    pub fn set_key(&mut self, key: RouteKey) {
+    pub fn set_key(&mut self, index: &mut FilterIndex<V>, key: RouteKey) {
         if self.held.as_ref().is_some_and(|held| *held.outline.key() == key) {
             return;
         }
         self.interrupted();
         self.proof = None;
-        let table = match self.held.take() {
-            None => RouteTable::new(key),
-            Some(held) => held.table.rekey(key),
-        };
-        let mut outline = Outline::new(key, self.sketch_from);
-        table.iter().for_each(|(filter, _)| outline.enter(key.hash(filter.as_str())));
-        self.held = Some(Held { table, outline });
+        self.held = Some(match &self.held {
+            None => Held::new(key, self.sketch_from, index),
+            Some(held) => held.rekey(key, self.sketch_from, &Place { index, value: self.value }),
+        });
     }
 
     /// A new connection: a snapshot that was not finished will not be. What came of it goes on to count until the next
     /// step that is proven.
     pub fn interrupted(&mut self) {
         let (Some(loading), Some(held)) = (self.loading.take(), &mut self.held) else { return };
-        let stale = &mut self.stale;
-        let mut turn = |marks: &mut Marks| {
-            if std::mem::take(&mut marks.loading) && !marks.certified && !marks.stale {
-                marks.stale = true;
-                *stale += 1;
-            }
-        };
-        match loading.difference {
+        let turned = |marks: Marks| Marks { loading: false, stale: marks.stale || !marks.certified, ..marks };
+        let turns = |marks: Marks| marks.loading && !marks.certified && !marks.stale;
+        if let Some((added, _)) = loading.difference {
             // What it has added is known: no look at the others.
-            Some((added, _)) => added.iter().for_each(|filter| {
-                if let Some(marks) = held.table.get_mut(id_of(held.outline.key(), filter), filter) {
-                    turn(marks);
-                }
-            }),
-            None => held.table.update(turn),
+            self.stale += added.len();
+            if turns(held.marks.usual()) {
+                held.marks.update(turned);
+            } else {
+                added.into_iter().for_each(|hash| held.marks.set(hash, turned(Marks::LOADING)));
+            }
+            return;
         }
+        let (mut others, mut stale) = (0, 0);
+        for (_, marks) in held.marks.others() {
+            others += 1;
+            stale += usize::from(turns(marks));
+        }
+        if turns(held.marks.usual()) {
+            stale += held.len().saturating_sub(others);
+        }
+        self.stale += stale;
+        held.marks.update(|marks| if marks.loading { turned(marks) } else { marks });
     }
 
     /// Takes a step of changes, and gives the changes of what counts, additions first. A repetition changes nothing.
@@ -214,9 +141,14 @@ impl RouteReplica {
     ///
     /// # Errors
     /// A [`RouteFault`]; nothing of what counts has changed then.
-    pub fn apply_delta(&mut self, delta: &RouteDelta) -> Result<Vec<RouteChange>, RouteFault> {
+    pub fn apply_delta(
+        &mut self,
+        index: &mut FilterIndex<V>,
+        delta: &RouteDelta,
+    ) -> Result<Vec<RouteChange>, RouteFault> {
         let RouteDelta { from, to, ops } = delta;
-        let (Some((held, mut digest)), Some(Held { table, outline })) = (self.proof, &self.held) else {
+        let at = &mut Place { index, value: self.value };
+        let (Some((held, mut digest)), Some(set)) = (self.proof, &mut self.held) else {
             return Err(RouteFault::Gap { from: *from, held: 0 });
         };
         if to.incarnation != held.incarnation {
@@ -235,18 +167,16 @@ impl RouteReplica {
         if *from > held.seq && !believed {
             return Err(RouteFault::Gap { from: *from, held: held.seq });
         }
-        let key = *outline.key();
-        let certified = |id, filter| table.get(id, filter).is_some_and(|marks| marks.certified);
+        no_groups(ops.iter().map(|(RouteOp::Add(filter) | RouteOp::Remove(filter))| filter))?;
+        let key = *set.outline.key();
         let (mut adds, mut removes) = (BTreeSet::new(), BTreeSet::new());
         for op in ops {
             let (RouteOp::Add(filter) | RouteOp::Remove(filter)) = op;
             let hash = key.hash(filter.as_str());
-            let id = RouteId::from_hash(hash);
+            let certified = set.marks_of(at, filter, hash).is_some_and(|marks| marks.certified);
             match op {
-                RouteOp::Add(_) if !certified(id, filter) && adds.insert((filter, hash)) => digest.add_hash(hash),
-                RouteOp::Remove(_) if certified(id, filter) && removes.insert((filter, hash)) => {
-                    digest.remove_hash(hash);
-                }
+                RouteOp::Add(_) if !certified && adds.insert((filter, hash)) => digest.add_hash(hash),
+                RouteOp::Remove(_) if certified && removes.insert((filter, hash)) => digest.remove_hash(hash),
                 _ => {}
             }
         }
@@ -258,20 +188,26 @@ impl RouteReplica {
             return Err(RouteFault::Digest { seq: to.seq });
         }
         self.interrupted();
-        let Some(held) = &mut self.held else { return Ok(Vec::new()) };
+        let Some(set) = &mut self.held else { return Ok(Vec::new()) };
         let mut changes = Vec::with_capacity(ops.len());
         for (filter, hash) in adds {
-            if held.certify(filter, hash) {
+            if at.index.contains(filter, &at.value) {
+                set.marks.set(hash, Marks::CERTIFIED);
+            } else if set.enter(at, filter, hash, Marks::CERTIFIED).is_err() {
+                self.proof = None;
+                return Err(RouteFault::Full);
+            } else {
                 changes.push(RouteChange::Add(filter.clone()));
             }
         }
         for (filter, hash) in removes {
-            held.remove(filter, hash);
+            set.remove(at, filter, hash);
             changes.push(RouteChange::Remove(filter.clone()));
         }
-        changes.extend(self.end_stale());
-        self.proof = Some((*to, digest));
-        self.proven = Some((to.incarnation, to.seq));
+        if self.stale > 0 {
+            changes.extend(self.keep_only(at, |marks| marks.certified));
+        }
+        self.prove(*to, digest);
         Ok(changes)
     }
 
@@ -280,17 +216,26 @@ impl RouteReplica {
     ///
     /// # Errors
     /// A [`RouteFault`]; nothing of what counts has changed then.
-    pub fn apply_snapshot(&mut self, part: RouteSnapshot) -> Result<Vec<RouteChange>, RouteFault> {
+    pub fn apply_snapshot(
+        &mut self,
+        index: &mut FilterIndex<V>,
+        part: RouteSnapshot,
+    ) -> Result<Vec<RouteChange>, RouteFault> {
         let RouteSnapshot { to, part: number, last, filters } = part;
+        let at = &mut Place { index, value: self.value };
         let Some(mut loading) = self.begin_part(to, number, false)? else { return Ok(Vec::new()) };
-        let Some(held) = &mut self.held else { return Err(RouteFault::NoKey) };
-        let key = *held.outline.key();
+        let Some(set) = &mut self.held else { return Err(RouteFault::NoKey) };
+        if let Err(fault) = no_groups(filters.iter()) {
+            self.end_loading(loading);
+            return Err(fault);
+        }
+        let key = *set.outline.key();
         let mut digest = loading.digest;
-        let mut fresh = BTreeSet::new();
+        let mut fresh = BTreeMap::new();
         for filter in filters {
             let hash = key.hash(filter.as_str());
-            let loaded = held.table.get(RouteId::from_hash(hash), &filter).is_some_and(|marks| marks.loading);
-            if !loaded && fresh.insert((filter, hash)) {
+            let marks = set.marks_of(at, &filter, hash);
+            if !marks.is_some_and(|marks| marks.loading) && fresh.insert(filter, (hash, marks)).is_none() {
                 digest.add_hash(hash);
             }
         }
@@ -300,23 +245,24 @@ impl RouteReplica {
 
         self.latest = Some(to.incarnation);
         let mut changes = Vec::with_capacity(fresh.len());
-        for (filter, hash) in fresh {
-            match held.table.get_mut(RouteId::from_hash(hash), &filter) {
-                Some(marks) => marks.loading = true,
-                None => {
-                    held.enter(filter.clone(), hash, Marks::LOADING);
-                    changes.push(RouteChange::Add(filter));
-                }
+        for (filter, (hash, marks)) in fresh {
+            if let Some(marks) = marks {
+                set.marks.set(hash, Marks { loading: true, ..marks });
+            } else if set.enter(at, &filter, hash, Marks::LOADING).is_err() {
+                self.end_loading(loading);
+                return Err(RouteFault::Full);
+            } else {
+                changes.push(RouteChange::Add(filter));
             }
         }
         loading.digest = digest;
         loading.next = number.saturating_add(1);
         if last {
-            changes.extend(self.keep_only(|marks| marks.loading));
+            changes.extend(self.keep_only(at, |marks| marks.loading));
             self.prove(to, digest);
         } else {
             self.loading = Some(loading);
-            changes.extend(self.limit_stale());
+            changes.extend(self.limit_stale(at));
         }
         Ok(changes)
     }
@@ -327,30 +273,38 @@ impl RouteReplica {
     ///
     /// # Errors
     /// A [`RouteFault`]; nothing of what counts has changed then.
-    pub fn apply_difference(&mut self, part: RouteDifference) -> Result<Vec<RouteChange>, RouteFault> {
+    pub fn apply_difference(
+        &mut self,
+        index: &mut FilterIndex<V>,
+        part: RouteDifference,
+    ) -> Result<Vec<RouteChange>, RouteFault> {
         let RouteDifference { to, part: number, last, adds, removes } = part;
+        let at = &mut Place { index, value: self.value };
         let Some(mut loading) = self.begin_part(to, number, true)? else { return Ok(Vec::new()) };
-        let Some(held) = &mut self.held else { return Err(RouteFault::NoKey) };
+        let Some(set) = &mut self.held else { return Err(RouteFault::NoKey) };
+        if let Err(fault) = no_groups(adds.iter()) {
+            self.end_loading(loading);
+            return Err(fault);
+        }
         let Some((added, removed)) = &mut loading.difference else { return Err(RouteFault::NoKey) };
-        let key = *held.outline.key();
+        let key = *set.outline.key();
         let mut digest = loading.digest;
-        let mut fresh = BTreeSet::new();
+        let mut fresh = BTreeMap::new();
         for filter in adds {
             let hash = key.hash(filter.as_str());
-            if held.table.get(RouteId::from_hash(hash), &filter).is_none() && fresh.insert((filter, hash)) {
+            if set.marks_of(at, &filter, hash).is_none() && fresh.insert(filter, hash).is_none() {
                 digest.add_hash(hash);
             }
         }
         // Each removes something that is held.
-        let too_many = removed.len() + removes.len() > held.table.len();
+        let too_many = removed.len() + removes.len() > set.len();
         removed.extend(removes);
-        let mut going = BTreeSet::new();
+        let mut going = BTreeMap::new();
         if last && !too_many {
-            for id in removed.iter() {
-                if let Some((filter, _)) = held.table.by_id(*id)
-                    && going.insert(filter.clone())
-                {
-                    digest.remove_hash(key.hash(filter.as_str()));
+            for filter in removed.iter().filter_map(|id| set.by_id(at, *id)) {
+                let hash = key.hash(filter.as_str());
+                if going.insert(filter, hash).is_none() {
+                    digest.remove_hash(hash);
                 }
             }
         }
@@ -362,8 +316,11 @@ impl RouteReplica {
         self.latest = Some(to.incarnation);
         let mut changes = Vec::with_capacity(fresh.len() + going.len());
         for (filter, hash) in fresh {
-            held.enter(filter.clone(), hash, Marks::LOADING);
-            added.push(filter.clone());
+            if set.enter(at, &filter, hash, Marks::LOADING).is_err() {
+                self.end_loading(loading);
+                return Err(RouteFault::Full);
+            }
+            added.push(hash);
             changes.push(RouteChange::Add(filter));
         }
         loading.digest = digest;
@@ -372,34 +329,22 @@ impl RouteReplica {
             self.loading = Some(loading);
             return Ok(changes);
         }
-        for filter in going {
-            let hash = key.hash(filter.as_str());
-            if held.remove(&filter, hash).is_some_and(|marks| marks.stale) {
-                self.stale = self.stale.saturating_sub(1);
-            }
+        for (filter, hash) in going {
+            set.remove(at, &filter, hash);
             changes.push(RouteChange::Remove(filter));
         }
-        if self.stale > 0 {
-            held.table.update(|marks| *marks = Marks::CERTIFIED);
-            self.stale = 0;
-        } else {
-            for filter in added.iter() {
-                if let Some(marks) = held.table.get_mut(id_of(&key, filter), filter) {
-                    *marks = Marks::CERTIFIED;
-                }
-            }
-        }
+        set.marks.set_all(Marks::CERTIFIED);
+        self.stale = 0;
         self.prove(to, digest);
         Ok(changes)
     }
 
     /// Ends all that counts: the peer is gone for good, or its lease is over. A late step of an earlier life goes on to
     /// be refused.
-    pub fn retire(&mut self) -> Vec<RouteChange> {
+    pub fn retire(&mut self, index: &mut FilterIndex<V>) -> Vec<RouteChange> {
         self.loading = None;
         self.proof = None;
-        self.stale = 0;
-        self.keep_only(|_| false)
+        self.keep_only(&mut Place { index, value: self.value }, |_| false)
     }
 
     /// What is held, for HELLO; `None` if nothing is proven under the peer's key.
@@ -413,8 +358,12 @@ impl RouteReplica {
     }
 
     /// All that counts, each filter once, in no order.
-    pub fn visible(&self) -> impl Iterator<Item = &TopicFilter> {
-        self.held.iter().flat_map(|held| held.table.iter()).map(|(filter, _)| filter)
+    pub fn visible(&self, index: &FilterIndex<V>) -> Vec<TopicFilter> {
+        let mut all = Vec::new();
+        if let Some(held) = &self.held {
+            held.for_each(index, &self.value, |text, _| all.push(TopicFilter::from_valid(text.into())));
+        }
+        all
     }
 
     /// Number of filters that count.
@@ -431,22 +380,27 @@ impl RouteReplica {
         if self.position().is_some_and(kept) {
             return Vec::new();
         }
-        self.held.as_ref().filter(|held| held.outline.is_large()).map_or_else(Vec::new, |_| self.cells(0..FIRST_CELLS))
+        self.held.as_ref().filter(|held| held.outline.is_large()).map_or_else(Vec::new, |held| {
+            let (sketch, _) = held.outline.parts();
+            sketch.cells(0..FIRST_CELLS).to_vec()
+        })
     }
 
     /// Cells of a sketch of all that counts; none if the peer asks for more than can be of use. Those beyond
     /// [`MAINTAINED_CELLS`] cost a look at each route.
-    pub fn cells(&self, range: Range<usize>) -> Vec<Cell> {
-        let Some(Held { table, outline }) = &self.held else { return Vec::new() };
-        let most = (2 * table.len() + MAINTAINED_CELLS).min(MAX_CELLS);
+    pub fn cells(&self, index: &FilterIndex<V>, range: Range<usize>) -> Vec<Cell> {
+        let Some(held) = &self.held else { return Vec::new() };
+        let most = held.len().saturating_mul(2).saturating_add(MAINTAINED_CELLS).min(MAX_CELLS);
         if range.end > most || range.start >= range.end {
             return Vec::new();
         }
-        let (sketch, _) = outline.parts();
+        let (sketch, _) = held.outline.parts();
         let mut cells = sketch.cells(range.clone()).to_vec();
         if range.end > MAINTAINED_CELLS {
             let beyond = range.start.max(MAINTAINED_CELLS)..range.end;
-            cells.extend_from_slice(sketch.extend(beyond, table.ids()).as_slice());
+            let mut ids = Vec::with_capacity(held.len());
+            held.for_each(index, &self.value, |_, hash| ids.push(RouteId::from_hash(hash)));
+            cells.extend_from_slice(sketch.extend(beyond, ids).as_slice());
         }
         cells
     }
@@ -495,9 +449,13 @@ impl RouteReplica {
     /// A step did not lead where it should have.
     fn not_proven(&mut self, loading: Loading) -> RouteFault {
         let seq = loading.to.seq;
+        self.end_loading(loading);
+        RouteFault::Digest { seq }
+    }
+
+    fn end_loading(&mut self, loading: Loading) {
         self.loading = Some(loading);
         self.interrupted();
-        RouteFault::Digest { seq }
     }
 
     fn prove(&mut self, to: RoutePosition, digest: RouteDigest) {
@@ -505,70 +463,30 @@ impl RouteReplica {
         self.proven = Some((to.incarnation, to.seq));
     }
 
-    /// What is stale and not certified ends: a step has been proven.
-    fn end_stale(&mut self) -> Vec<RouteChange> {
-        if std::mem::take(&mut self.stale) == 0 {
-            return Vec::new();
-        }
-        self.keep_only(|marks| marks.certified)
-    }
-
-    /// What is kept is certified from now on, the rest ends. Costs a look at each route.
-    fn keep_only(&mut self, keep: impl Fn(&Marks) -> bool) -> Vec<RouteChange> {
+    /// What is kept is certified from now on, the rest ends.
+    fn keep_only(&mut self, at: &mut Place<'_, V>, keep: impl Fn(Marks) -> bool) -> Vec<RouteChange> {
         self.stale = 0;
-        let Some(Held { table, outline }) = &mut self.held else { return Vec::new() };
-        let mut gone = table.retain(|_, marks| {
-            let stays = keep(marks);
-            *marks = Marks::CERTIFIED;
-            stays
-        });
-        gone.sort_unstable();
-        let key = *outline.key();
-        gone.iter().for_each(|filter| outline.leave(key.hash(filter.as_str())));
+        let Some(set) = &mut self.held else { return Vec::new() };
+        let gone = set.retain(at, keep);
+        set.marks.set_all(Marks::CERTIFIED);
         gone.into_iter().map(RouteChange::Remove).collect()
     }
 
     /// A peer that never finishes does not fill the memory: what it left behind ends.
-    fn limit_stale(&mut self) -> Vec<RouteChange> {
+    fn limit_stale(&mut self, at: &mut Place<'_, V>) -> Vec<RouteChange> {
         if self.stale <= self.max_routes {
             return Vec::new();
         }
         self.stale = 0;
-        let Some(Held { table, outline }) = &mut self.held else { return Vec::new() };
-        let mut gone = table.retain(|_, marks| {
-            marks.stale = false;
-            marks.certified || marks.loading
-        });
-        gone.sort_unstable();
-        let key = *outline.key();
-        gone.iter().for_each(|filter| outline.leave(key.hash(filter.as_str())));
+        let Some(set) = &mut self.held else { return Vec::new() };
+        let gone = set.retain(at, |marks| marks.certified || marks.loading);
+        set.marks.update(|marks| Marks { stale: false, ..marks });
         gone.into_iter().map(RouteChange::Remove).collect()
     }
 }
 
-impl Held {
-    fn enter(&mut self, filter: TopicFilter, hash: u128, marks: Marks) {
-        self.table.insert(RouteId::from_hash(hash), filter, marks);
-        self.outline.enter(hash);
-    }
-
-    /// Certifies a route, and says whether it did not count before.
-    fn certify(&mut self, filter: &TopicFilter, hash: u128) -> bool {
-        if let Some(marks) = self.table.get_mut(RouteId::from_hash(hash), filter) {
-            marks.certified = true;
-            return false;
-        }
-        self.enter(filter.clone(), hash, Marks::CERTIFIED);
-        true
-    }
-
-    fn remove(&mut self, filter: &TopicFilter, hash: u128) -> Option<Marks> {
-        let (_, marks) = self.table.remove(RouteId::from_hash(hash), filter)?;
-        self.outline.leave(hash);
-        Some(marks)
-    }
-}
-
-fn other_life(came: Incarnation, held: Incarnation) -> RouteFault {
-    RouteFault::OtherLife { came: came.counter, held: held.counter }
+/// A route is wanted by a cluster, whichever of a group gets it.
+fn no_groups<'a>(mut filters: impl Iterator<Item = &'a TopicFilter>) -> Result<(), RouteFault> {
+    let shared = filters.find(|filter| filter.share_group().is_some());
+    shared.map_or(Ok(()), |filter| Err(RouteFault::Shared { filter: filter.clone() }))
 }

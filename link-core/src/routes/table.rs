@@ -22,14 +22,6 @@ impl<V> RouteTable<V> {
         self.entries.len()
     }
 
-    pub(super) fn get(&self, id: RouteId, filter: &TopicFilter) -> Option<&V> {
-        self.entries.find(id.0, |(other, _)| other == filter).map(|(_, value)| value)
-    }
-
-    pub(super) fn get_mut(&mut self, id: RouteId, filter: &TopicFilter) -> Option<&mut V> {
-        self.entries.find_mut(id.0, |(other, _)| other == filter).map(|(_, value)| value)
-    }
-
     /// Adds a filter that is not there.
     pub(super) fn insert(&mut self, id: RouteId, filter: TopicFilter, value: V) {
         let key = self.key;
@@ -48,38 +40,6 @@ impl<V> RouteTable<V> {
     /// All, in the order of the table, which the history of the table settles.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(TopicFilter, V)> {
         self.entries.iter()
-    }
-
-    /// The ids of all.
-    pub(super) fn ids(&self) -> impl Iterator<Item = RouteId> {
-        self.iter().map(|(filter, _)| id_of(&self.key, filter))
-    }
-
-    /// Changes each value.
-    pub(super) fn update(&mut self, mut change: impl FnMut(&mut V)) {
-        self.entries.iter_mut().for_each(|(_, value)| change(value));
-    }
-
-    /// Changes each value; what gives `false` is taken out, in the order of the table.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&TopicFilter, &mut V) -> bool) -> Vec<TopicFilter> {
-        let mut gone = Vec::new();
-        self.entries.retain(|(filter, value)| {
-            let stays = keep(filter, value);
-            if !stays {
-                gone.push(filter.clone());
-            }
-            stays
-        });
-        gone
-    }
-
-    /// The same filters by another key. Costs a hash for each.
-    pub(super) fn rekey(self, key: RouteKey) -> Self {
-        let mut entries = HashTable::with_capacity(self.entries.len());
-        for (filter, value) in self.entries {
-            entries.insert_unique(id_of(&key, &filter).0, (filter, value), |(filter, _)| id_of(&key, filter).0);
-        }
-        Self { key, entries }
     }
 }
 

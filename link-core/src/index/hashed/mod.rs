@@ -15,6 +15,7 @@ pub(super) use self::{
     edit::{Edit, Space},
     lookups::{Lookup, Lookups},
     segment::Home,
+    slots::tag,
 };
 use self::{
     lists::List,
@@ -98,11 +99,7 @@ impl<V: Value> Hashed<V> {
     }
 
     pub(super) fn contains(&self, hash: u64, text: &str, value: &V) -> bool {
-        let Some((_, record)) = self.locate(hash, text) else { return false };
-        match record.values() {
-            Values::Inline(values) => values.binary_search(value).is_ok(),
-            Values::List(list) => self.lists[list as usize].contains(value),
-        }
+        self.locate(hash, text).is_some_and(|(_, record)| self.has(record, value))
     }
 
     fn locate(&self, hash: u64, text: &str) -> Option<(Place, Record<'_, V>)> {
@@ -170,6 +167,21 @@ impl<V: Value> Hashed<V> {
             }
             false
         });
+    }
+
+    /// Calls `found` with each text of a tag that has the value, until it says `false`.
+    pub(super) fn of_tag(&self, tag: u32, value: &V, found: &mut dyn FnMut(&str) -> bool) {
+        self.slots.find_tag(tag, |at| {
+            let record = self.pages[at.page()].record(at.unit());
+            self.has(record, value) && !found(text(record))
+        });
+    }
+
+    fn has(&self, record: Record<'_, V>, value: &V) -> bool {
+        match record.values() {
+            Values::Inline(values) => values.binary_search(value).is_ok(),
+            Values::List(list) => self.lists[list as usize].contains(value),
+        }
     }
 
     fn entry<'a>(&'a self, record: Record<'a, V>, found: &mut dyn FnMut(Entry<'a, V>)) {

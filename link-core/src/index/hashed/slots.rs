@@ -68,8 +68,9 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Touched(u32);
 
+/// The part of a hash by which records are found.
 #[inline]
-fn tag(hash: u64) -> u32 {
+pub(in super::super) fn tag(hash: u64) -> u32 {
     (hash >> (u64::BITS - TAG_BITS)) as u32
 }
 
@@ -141,8 +142,9 @@ impl Slots {
         self.find_tag(home.tag(), is)
     }
 
+    /// The same, by the tag of a hash.
     #[inline]
-    fn find_tag(&self, tag: u32, is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
+    pub(super) fn find_tag(&self, tag: u32, is: impl FnMut(Ref) -> bool) -> Option<(Place, Ref)> {
         if self.len == 0 {
             return None;
         }
