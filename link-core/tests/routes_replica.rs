@@ -313,6 +313,22 @@ fn too_many_routes_are_refused_before_anything_changes() {
 }
 
 #[test]
+fn a_shared_subscription_is_no_route() {
+    let mut log = log_of(&["a"]);
+    let mut reader = Reader::at(&log);
+    log.apply(&[added("b")]);
+    let mut delta = all(&log, 1);
+    delta.ops.push(RouteOp::Add(filter("$share/g/a")));
+    let fault = RouteFault::Shared { filter: filter("$share/g/a") };
+    assert!(fault.is_fatal() && fault.close_code() == CloseCode::Protocol);
+    assert_eq!(reader.delta(delta), Err(fault.clone()));
+    let mut part = log.snapshot().next_part(&log, usize::MAX).unwrap();
+    part.filters.push(filter("$share/g/a"));
+    assert_eq!(reader.part(part), Err(fault));
+    assert_eq!(reader.counts(), ["a"]);
+}
+
+#[test]
 fn a_peer_that_never_finishes_does_not_fill_the_memory() {
     let mut reader = Reader::new(10);
     let certified = log_of(&["0"]);

@@ -194,3 +194,91 @@ impl Held {
 fn spot<V: Value>(index: &FilterIndex<V>, hash: u128) -> u64 {
     index.hash(RouteId::from_hash(hash).0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWN: u32 = 1;
+
+    /// Filters of every kind: without wildcards, of usual shapes, of rare ones, and too deep to be of any.
+    fn filter(n: u32) -> TopicFilter {
+        let text = match n % 8 {
+            0..5 => format!("t/{n}"),
+            5 => format!("t/+/{n}"),
+            6 => {
+                let levels = (0..8).map(|level| if n >> (level + 3) & 1 == 1 { "+".to_owned() } else { n.to_string() });
+                levels.collect::<Vec<_>>().join("/")
+            }
+            _ => format!("{}{n}/#", "d/+/".repeat(10)),
+        };
+        TopicFilter::new(text).unwrap()
+    }
+
+    fn marks(n: u8) -> Marks {
+        [Marks::CERTIFIED, Marks::LOADING, Marks { stale: true, ..Marks::LOADING }][usize::from(n) % 3]
+    }
+
+    fn check(held: &Held, index: &FilterIndex<u32>, model: &BTreeMap<TopicFilter, Marks>) {
+        let key = *held.outline.key();
+        let mut all = BTreeMap::new();
+        held.for_each(index, &OWN, |text, hash| {
+            assert_eq!(hash, key.hash(text));
+            let filter = TopicFilter::new(text.to_owned()).unwrap();
+            assert_eq!(all.insert(filter, held.marks.get(hash)), None, "each once");
+        });
+        assert_eq!(&all, model);
+        assert_eq!(held.len(), model.len());
+        assert!(index.iter().filter(|(_, value)| *value == OWN).all(|(filter, _)| model.contains_key(&filter)));
+        let mut outline = Outline::new(key, 10);
+        model.keys().for_each(|filter| outline.enter(key.hash(filter.as_str())));
+        assert_eq!(held.outline.digest(), outline.digest());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn what_is_held_is_what_was_put_in_under_any_key(
+            steps in prop::collection::vec((0u32..3_000, 1u32..900, 0u8..8, 0u8..3), 1..10)
+        ) {
+            let mut index = FilterIndex::new(7);
+            (0..100).for_each(|n| assert!(index.insert(&filter(n), 2)));
+            let (mut held, mut model) = (Held::new(RouteKey([0; 16]), 10, &index), BTreeMap::new());
+            for (step, (from, count, what, mark)) in steps.into_iter().enumerate() {
+                let key = *held.outline.key();
+                let at = &mut Place { index: &mut index, value: OWN };
+                match what {
+                    0..5 => for filter in (from..from + count).map(filter) {
+                        let hash = key.hash(filter.as_str());
+                        prop_assert_eq!(held.marks_of(at, &filter, hash), model.get(&filter).copied());
+                        if model.remove(&filter).is_some() {
+                            prop_assert_eq!(held.by_id(at, RouteId::from_hash(hash)), Some(filter.clone()));
+                            held.remove(at, &filter, hash);
+                            prop_assert_eq!(held.by_id(at, RouteId::from_hash(hash)), None);
+                        } else {
+                            prop_assert!(held.enter(at, &filter, hash, marks(mark)).is_ok());
+                            model.insert(filter, marks(mark));
+                        }
+                    },
+                    5 => {
+                        let gone = held.retain(at, |other| other != marks(mark));
+                        let expected: Vec<_> = model.iter().filter(|(_, other)| **other == marks(mark)).collect();
+                        prop_assert!(gone.iter().eq(expected.iter().map(|(filter, _)| *filter)));
+                        model.retain(|_, other| *other != marks(mark));
+                    }
+                    6 => {
+                        held.marks.update(|own| if own == marks(mark) { Marks::CERTIFIED } else { own });
+                        model.values_mut().filter(|own| **own == marks(mark)).for_each(|own| *own = Marks::CERTIFIED);
+                    }
+                    _ => held = held.rekey(RouteKey([step as u8 + 1; 16]), 10, at),
+                }
+                check(&held, &index, &model);
+            }
+            (0..100).for_each(|n| assert!(index.contains(&filter(n), &2)));
+        }
+    }
+}

@@ -20,6 +20,16 @@
 //!
 //! `docs/algorithm.md` has them in mathematics, and why they hold.
 //!
+//! # Files
+//!
+//! | | |
+//! |---|---|
+//! | `log`, `view`, `covering`, `sharing` | the writer: what a link announces; the set that links of the same topics share; what hides what; the changes of all of them at once |
+//! | `snapshot`, `difference`, `reconcile` | what it sends beside changes: all, what differs, and how it finds that out |
+//! | `replica`, `fault` | the reader: how each step is proven, and why one is not taken |
+//! | `held`, `places`, `marks` | what it holds: the filters, which are in the topic index; where each is, by its id; why it counts |
+//! | `digest`, `outline`, `sketch`, `table` | of both: what is compared of a set, and filters found by their ids |
+//!
 //! ```
 //! use link_core::{
 //!     index::FilterIndex,

@@ -490,3 +490,6 @@ fn no_groups<'a>(mut filters: impl Iterator<Item = &'a TopicFilter>) -> Result<(
     let shared = filters.find(|filter| filter.share_group().is_some());
     shared.map_or(Ok(()), |filter| Err(RouteFault::Shared { filter: filter.clone() }))
 }
+
+#[cfg(test)]
+mod tests;
