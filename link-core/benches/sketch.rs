@@ -17,12 +17,12 @@ fn changes(c: &mut Criterion) {
     let all = ids(4_096);
     let mut next = all.iter().copied().cycle();
     let mut sketch = Sketch::new(&KEY);
-    let mut estimator = Estimator::new(&KEY);
+    let mut estimator = Estimator::new();
     c.bench_function("sketch/hash", |b| b.iter(|| KEY.hash(black_box(FILTER))));
     c.bench_function("sketch/toggle", |b| b.iter(|| next.next().map(|id| sketch.toggle(id))));
-    c.bench_function("sketch/estimator_toggle", |b| b.iter(|| next.next().map(|id| estimator.toggle(id))));
-    let none = Estimator::new(&KEY);
-    all.iter().for_each(|id| estimator.toggle(*id));
+    c.bench_function("sketch/estimator_enter", |b| b.iter(|| next.next().map(|id| estimator.enter(id))));
+    let none = Estimator::new();
+    all.iter().for_each(|id| estimator.enter(*id));
     c.bench_function("sketch/estimate", |b| b.iter(|| black_box(&estimator).estimate(&none)));
 }
 

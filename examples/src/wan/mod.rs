@@ -13,6 +13,7 @@ mod end;
 mod links;
 mod path;
 mod raw;
+mod routes;
 mod run;
 mod sink;
 pub mod svg;
@@ -21,6 +22,7 @@ mod way;
 
 pub use cuts::measure_cuts;
 pub use path::{Grid, Path};
+pub use routes::{Reconnect, measure_routes};
 pub use run::{Figures, Times, measure};
 pub use way::Way;
 

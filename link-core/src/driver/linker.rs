@@ -91,6 +91,12 @@ impl LinkerBuilder {
         self
     }
 
+    /// Sets how many changes of each link's routes are kept, as [`NodeConfig::route_ring`].
+    pub fn route_ring(mut self, changes: usize) -> Self {
+        self.config.route_ring = changes;
+        self
+    }
+
     /// Sets how often this node has been started before, where the host keeps count on disk. Without it peers notice a
     /// restart all the same, at the cost of one more comparison.
     pub fn starts(mut self, count: u64) -> Self {

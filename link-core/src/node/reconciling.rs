@@ -54,7 +54,7 @@ impl Node {
             resync.carried(cells.cells.len() * Cell::BYTES, Some(0));
         }
         let estimator = match &cells.estimator {
-            Some(bytes) => match Estimator::from_bytes(link.log.key(), bytes) {
+            Some(bytes) => match Estimator::from_bytes(bytes) {
                 Ok(estimator) => Some(estimator),
                 Err(fault) => return self.close(connection, CloseCode::Protocol, &fault.to_string()),
             },
