@@ -10,7 +10,7 @@ use super::{
 use crate::{
     mutant::{self, Mutant},
     topic::TopicFilter,
-    wire::{CloseCode, Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RouteSnapshot},
+    wire::{CloseCode, Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RoutePreadd, RouteSnapshot},
 };
 
 /// The exact copy of a peer's route set.
@@ -390,6 +390,40 @@ impl RouteReplica {
             }
         }
         self.prove(to, digest);
+        Ok(changes)
+    }
+
+    /// Takes routes that a peer wants which is warming up, and gives those that did not count before. They count until the
+    /// next step that is proven. A snapshot that was under way ends; what has come of it goes on to count.
+    ///
+    /// # Errors
+    /// A [`RouteFault`]; nothing of what counts has changed then. [`RouteFault::TooMany`] where more than `max_routes`
+    /// would be neither certified nor part of a snapshot under way.
+    pub fn apply_preadd(&mut self, preadd: RoutePreadd) -> Result<Vec<RouteChange>, RouteFault> {
+        let RoutePreadd { incarnation, filters } = preadd;
+        if let Some(latest) = self.latest.filter(|latest| incarnation < *latest) {
+            return Err(other_life(incarnation, latest));
+        }
+        self.interrupted();
+        let Some(held) = &mut self.held else { return Err(RouteFault::NoKey) };
+        let key = *held.outline.key();
+        let mut fresh = BTreeSet::new();
+        for filter in filters {
+            let hash = key.hash(filter.as_str());
+            if held.table.get(RouteId::from_hash(hash), &filter).is_none() {
+                fresh.insert((filter, hash));
+            }
+        }
+        if self.stale + fresh.len() > self.max_routes {
+            return Err(RouteFault::TooMany { limit: self.max_routes });
+        }
+        self.latest = Some(incarnation);
+        self.stale += fresh.len();
+        let mut changes = Vec::with_capacity(fresh.len());
+        for (filter, hash) in fresh {
+            held.enter(filter.clone(), hash, Marks { stale: true, ..Marks::default() });
+            changes.push(RouteChange::Add(filter));
+        }
         Ok(changes)
     }
 
