@@ -215,7 +215,7 @@ fn a_heartbeat_or_a_resume_acknowledges_too() {
         us.barrier(1, filter("a/1"));
         let (holds, routes) =
             (Some(us.announced(0)), RoutePosition { incarnation: life(1), ..RoutePosition::default() });
-        let heartbeat = Heartbeat { routes, holds, sent: 0, echo: None, held: 0, datagrams: 0 };
+        let heartbeat = Heartbeat { routes, holds, sent: 0, echo: None, held: 0, datagrams: 0, warming: false };
         us.hears(
             1,
             &if resume {

@@ -5,7 +5,7 @@
 use std::{fs, time::Duration};
 
 use link_core::{
-    config::{Config, ConfigFileError},
+    config::Config,
     delivery::Overflow,
     driver::{Linker, StartError},
     link::{LinkConfig, LinkError},
@@ -147,16 +147,23 @@ fn a_wrong_link_stops_no_other_and_a_second_of_one_name_is_refused() {
 }
 
 #[test]
+fn the_time_to_warm_up_is_none_if_it_is_not_said() {
+    assert_eq!(parse("").warm_up, Duration::ZERO);
+    assert_eq!(parse("warm_up = \"30s\"").warm_up, Duration::from_secs(30));
+}
+
+#[test]
 fn the_file_itself_must_be_right() {
     for (text, expected) in [
         ("cluster = \"us\"", "missing field `node`"),
         ("cluster = \"us\"\nnode = \"n\"\nlinks = []", "unknown field `links`"),
         ("cluster = \"u s\"\nnode = \"n\"", "`cluster`: ` ` at byte 1"),
         ("cluster = ", "the configuration can't be read"),
+        ("cluster = \"us\"\nnode = \"n\"\nwarm_up = \"soon\"", "`warm_up`: `soon` is not a duration"),
     ] {
         let error = match Config::parse(text) {
-            Err(error @ (ConfigFileError::Toml(_) | ConfigFileError::Name { .. })) => error.to_string(),
-            other => format!("{other:?}"),
+            Err(error) => error.to_string(),
+            Ok(config) => format!("{config:?}"),
         };
         assert!(error.contains(expected), "{error}");
     }

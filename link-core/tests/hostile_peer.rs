@@ -431,7 +431,8 @@ fn a_long_tail_is_asked_for_again_only_when_it_stands_still() {
         deltas.push((to, Frame::RouteDelta(RouteDelta { from: seq - 1, to, ops: vec![RouteOp::Add(added)] })));
     }
     let routes = deltas[2].0;
-    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0, datagrams: 0 });
+    let beat =
+        Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0, datagrams: 0, warming: false });
     let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
     us.says(EVIL, &beat);
     for (_, delta) in &deltas[..2] {
@@ -455,7 +456,8 @@ fn routes_are_asked_for_again_after_an_answer_of_another_life() {
     let mut digest = RouteDigest::new(RouteKey([7; 16]));
     digest.add(&filter("route"));
     let routes = RoutePosition { incarnation: LIFE, seq: 1, digest: digest.digest(), count: 1 };
-    let beat = Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0, datagrams: 0 });
+    let beat =
+        Frame::Heartbeat(Heartbeat { routes, holds: None, sent: 0, echo: None, held: 0, datagrams: 0, warming: false });
     let asked = |us: &Attacked| us.said.iter().filter(|frame| matches!(frame, Frame::RouteResume(_))).count();
     us.says(EVIL, &beat);
     us.says(EVIL, &beat);
@@ -502,8 +504,15 @@ fn silence_is_a_timeout_and_heartbeats_are_life() {
         us.now = Duration::from_secs(second);
         us.input(Input::Timeout);
         let routes = empty(LIFE);
-        let beat =
-            Heartbeat { routes, holds: None, sent: 0, echo: Some(u64::MAX), held: u64::MAX, datagrams: u64::MAX };
+        let beat = Heartbeat {
+            routes,
+            holds: None,
+            sent: 0,
+            echo: Some(u64::MAX),
+            held: u64::MAX,
+            datagrams: u64::MAX,
+            warming: false,
+        };
         us.says(GOOD, &Frame::Heartbeat(beat));
     }
     let Some(Frame::Close(close)) = us.said.last() else { panic!("still there: {:?}", us.said.last()) };

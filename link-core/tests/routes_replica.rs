@@ -8,7 +8,7 @@ use link_core::{
     interest::InterestChange,
     routes::{RouteChange, RouteFault, RouteLog, RouteReplica},
     topic::TopicFilter,
-    wire::{CloseCode, Digest, RouteDelta, RouteOp, RoutePosition, RouteSnapshot},
+    wire::{CloseCode, Digest, RouteDelta, RouteOp, RoutePosition, RoutePreadd, RouteSnapshot},
 };
 use routes_model::*;
 
@@ -45,6 +45,12 @@ impl Reader {
 
     fn part(&mut self, part: RouteSnapshot) -> Result<(), RouteFault> {
         let result = self.replica.apply_snapshot(&mut self.index, part);
+        self.took(result)
+    }
+
+    fn preadd(&mut self, counter: u64, texts: &[&str]) -> Result<(), RouteFault> {
+        let filters = texts.iter().map(|text| filter(text)).collect();
+        let result = self.replica.apply_preadd(&mut self.index, RoutePreadd { incarnation: life(counter), filters });
         self.took(result)
     }
 
@@ -344,6 +350,88 @@ fn a_peer_that_never_finishes_does_not_fill_the_memory() {
         }
         reader.replica.interrupted();
         assert!(reader.table.0.len() <= 40);
+        assert!(reader.table.0.contains(&filter("0")));
+    }
+}
+
+#[test]
+fn additions_of_a_new_life_count_until_a_step_is_proven() {
+    let first = log_of(&["a", "b"]);
+    let mut reader = Reader::at(&first);
+    reader.preadd(2, &["b", "c", "d", "c"]).unwrap();
+    reader.preadd(2, &[]).unwrap();
+    // It has no position, and the old one goes on to be held.
+    assert_eq!((reader.counts(), reader.replica.position()), (vec!["a", "b", "c", "d"], Some(first.position())));
+    assert!(!reader.replica.is_loading());
+    let mut log = log_of(&["b", "c"]);
+    log.raise(life(2));
+    for part in all_parts(&log) {
+        reader.part(part).unwrap();
+    }
+    assert_eq!((reader.counts(), reader.replica.position()), (vec!["b", "c"], Some(log.position())));
+    // In a life that is held a tail ends them.
+    reader.preadd(2, &["x"]).unwrap();
+    log.apply(&[added("y")]);
+    reader.delta(all(&log, 2)).unwrap();
+    assert_eq!((reader.counts(), reader.replica.position()), (vec!["b", "c", "y"], Some(log.position())));
+}
+
+#[test]
+fn additions_of_an_earlier_life_change_nothing_and_those_of_a_later_one_end_it() {
+    let mut log = log_of(&["a"]);
+    log.raise(life(5));
+    let mut reader = Reader::at(&log);
+    assert_eq!(reader.preadd(4, &["x"]), Err(RouteFault::OtherLife { came: 4, held: 5 }));
+    assert_eq!(reader.counts(), ["a"]);
+    reader.preadd(6, &["b"]).unwrap();
+    // Whatever of the life before comes after that.
+    log.apply(&[added("z")]);
+    assert_eq!(reader.part(all_parts(&log).remove(0)), Err(RouteFault::OtherLife { came: 5, held: 6 }));
+    assert_eq!(reader.preadd(5, &["x"]), Err(RouteFault::OtherLife { came: 5, held: 6 }));
+    assert_eq!(reader.counts(), ["a", "b"]);
+    let fault = RouteReplica::new(1, 9)
+        .apply_preadd(&mut FilterIndex::new(7), RoutePreadd { incarnation: life(1), filters: vec![] });
+    assert_eq!(fault, Err(RouteFault::NoKey));
+}
+
+#[test]
+fn additions_keep_what_a_cut_snapshot_brought() {
+    let mut reader = Reader::at(&log_of(&["a"]));
+    let mut log = log_of(&["b", "c"]);
+    log.raise(life(2));
+    reader.part(all_parts(&log).remove(0)).unwrap();
+    reader.preadd(3, &["b", "d"]).unwrap();
+    assert_eq!((reader.counts(), reader.replica.is_loading()), (vec!["a", "b", "d"], false));
+    reader.replica.interrupted();
+    assert_eq!(reader.counts(), ["a", "b", "d"]);
+}
+
+#[test]
+fn additions_without_end_do_not_fill_the_memory() {
+    let mut reader = Reader::new(10);
+    reader.part(all_parts(&log_of(&["0"])).remove(0)).unwrap();
+    let names: Vec<String> = (0..40).map(|n| format!("{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    reader.preadd(2, &names[..11]).unwrap();
+    let fault = RouteFault::TooMany { limit: 10 };
+    for more in [&names[10..12], &names[5..40]] {
+        assert_eq!(reader.preadd(2, more), Err(fault.clone()));
+        assert_eq!(reader.table.0.len(), 11, "all that counts, and nothing of what is too much");
+    }
+    // What counts already costs nothing.
+    reader.preadd(3, &names[..11]).unwrap();
+    for life_of in 3..50u64 {
+        let own: Vec<String> = (0..10).map(|n| format!("{life_of}-{n}")).collect();
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        let mut log = log_of(&own);
+        log.raise(life(life_of));
+        let mut parts = all_parts(&log);
+        parts.pop();
+        for part in parts {
+            reader.part(part).unwrap();
+        }
+        let _ = reader.preadd(life_of, &own);
+        assert!(reader.table.0.len() <= 40, "{}", reader.table.0.len());
         assert!(reader.table.0.contains(&filter("0")));
     }
 }

@@ -14,7 +14,8 @@ use link_core::{
     wire::{
         Ack, Batch, Close, CloseCode, Datagram, DatagramAck, Digest, Entry, Frame, Heartbeat, Hello, Incarnation,
         LaneMark, Limits, Ready, RefusedReason, RouteCells, RouteDelta, RouteDifference, RouteNeed, RouteOp,
-        RoutePosition, RouteResume, RouteSnapshot, decode, decode_message, encode, encode_message,
+        RoutePosition, RoutePreadd, RouteResume, RouteRetire, RouteSnapshot, decode, decode_message, encode,
+        encode_message,
     },
 };
 
@@ -102,6 +103,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         echo: None,
         held: 0,
         datagrams: 0,
+        warming: false,
     };
     vec![
         ("hello-first", Frame::Hello(Box::new(first_hello))),
@@ -141,6 +143,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
             }),
         ),
         ("heartbeat-first", Frame::Heartbeat(heartbeat)),
+        ("heartbeat-warming", Frame::Heartbeat(Heartbeat { warming: true, ..heartbeat })),
         (
             "heartbeat",
             Frame::Heartbeat(Heartbeat {
@@ -196,6 +199,14 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 removes: vec![RouteId(0x1122_3344_5566_7788)],
             }),
         ),
+        (
+            "preadd",
+            Frame::RoutePreadd(RoutePreadd {
+                incarnation: Incarnation { counter: 1, nonce: 0x1122_3344_5566_7788 },
+                filters: vec![filter("bücher/a"), filter("bücher/b"), filter("böden")],
+            }),
+        ),
+        ("retire", Frame::RouteRetire(RouteRetire { node: NodeName::new("eu-2").unwrap(), ago: 1500 })),
         ("route-ack", Frame::RouteAck(position(1, 7, 0xabce, 3))),
         (
             "batch",
@@ -254,6 +265,13 @@ fn packed() -> Vec<(&'static str, Frame)> {
                 to: position(1, 7, 0xabce, 3),
                 part: 1,
                 last: true,
+                filters: vec![filter("bücher/a"), filter("bücher/b"), filter("böden")],
+            }),
+        ),
+        (
+            "preadd-packed",
+            Frame::RoutePreadd(RoutePreadd {
+                incarnation: Incarnation { counter: 1, nonce: 0x1122_3344_5566_7788 },
                 filters: vec![filter("bücher/a"), filter("bücher/b"), filter("böden")],
             }),
         ),

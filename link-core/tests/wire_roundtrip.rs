@@ -11,8 +11,8 @@ use link_core::{
     wire::{
         Ack, BATCH_OVERHEAD, Batch, BatchReader, BatchWriter, Close, CloseCode, Datagram, DatagramAck, Digest, Entry,
         Frame, Heartbeat, Hello, Incarnation, LaneMark, Limits, Ready, RefusedReason, RouteCells, RouteDelta,
-        RouteDifference, RouteNeed, RouteOp, RoutePosition, RouteResume, RouteSnapshot, decode, decode_message, encode,
-        encode_message, frame_len, message_len,
+        RouteDifference, RouteNeed, RouteOp, RoutePosition, RoutePreadd, RouteResume, RouteRetire, RouteSnapshot,
+        decode, decode_message, encode, encode_message, frame_len, message_len,
     },
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -111,9 +111,9 @@ fn frame() -> impl Strategy<Value = Frame> {
         ),
         (any::<u16>(), ".{0,80}")
             .prop_map(|(code, reason)| Frame::Close(Close { code: CloseCode::from_code(code), reason })),
-        (position(), option::of(position()), any::<(u64, Option<u64>, u64, u64)>()).prop_map(
-            |(routes, holds, (sent, echo, held, datagrams))| {
-                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams })
+        (position(), option::of(position()), any::<(u64, Option<u64>, u64, u64, bool)>()).prop_map(
+            |(routes, holds, (sent, echo, held, datagrams, warming))| {
+                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams, warming })
             }
         ),
         (option::of(position()), cells()).prop_map(|(holds, cells)| Frame::RouteResume(RouteResume { holds, cells })),
@@ -130,6 +130,10 @@ fn frame() -> impl Strategy<Value = Frame> {
                 Frame::RouteDifference(RouteDifference { to, part, last, adds, removes })
             }
         ),
+        (incarnation(), prop_oneof![vec(filter(), 0..40), vec(filter(), 60..100)])
+            .prop_map(|(incarnation, filters)| Frame::RoutePreadd(RoutePreadd { incarnation, filters })),
+        ("[a-z0-9][a-zA-Z0-9@._-]{0,127}", any::<u64>())
+            .prop_map(|(node, ago)| { Frame::RouteRetire(RouteRetire { node: NodeName::new(&node).unwrap(), ago }) }),
         (any::<u64>(), position(), prop_oneof![vec(op(), 0..20), vec(op(), 50..100)])
             .prop_map(|(from, to, ops)| Frame::RouteDelta(RouteDelta { from, to, ops })),
         (position(), any::<(u32, bool, bool)>(), prop_oneof![vec(filter(), 0..40), vec(filter(), 60..100)]).prop_map(

@@ -10,8 +10,8 @@ use link_core::{
     topic::{Topic, TopicFilter},
     wire::{
         Ack, Batch, Close, CloseCode, Entry, Frame, Heartbeat, Hello, Incarnation, LaneMark, Ready, RefusedReason,
-        RouteCells, RouteDelta, RouteDifference, RouteNeed, RouteOp, RoutePosition, RouteResume, RouteSnapshot, encode,
-        encode_message,
+        RouteCells, RouteDelta, RouteDifference, RouteNeed, RouteOp, RoutePosition, RoutePreadd, RouteResume,
+        RouteRetire, RouteSnapshot, encode, encode_message,
     },
 };
 use link_sim::Source;
@@ -85,7 +85,7 @@ impl Speaker {
                 let (routes, holds) = (self.position(source), source.chance(1, 2).then(|| self.held(source)));
                 let (sent, echo, held) = (number(source), source.chance(1, 2).then(|| number(source)), number(source));
                 let datagrams = if source.chance(1, 4) { number(source) } else { 0 };
-                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams })
+                Frame::Heartbeat(Heartbeat { routes, holds, sent, echo, held, datagrams, warming: sent == 7 })
             }
             10 => {
                 let code = CloseCode::from_code(source.below(70) as u16);
@@ -98,9 +98,10 @@ impl Speaker {
         Some(encode(&frame))
     }
 
-    /// A frame of a comparison by sketches, asked for or not.
-    fn sketch(&self, source: &mut impl Source) -> Frame {
-        match source.index(3) {
+    /// A frame of a comparison by sketches, asked for or not, or one of lives.
+    fn sketch(&mut self, source: &mut impl Source) -> Frame {
+        match source.index(5) {
+            3 | 4 => self.of_lives(source),
             0 => Frame::RouteNeed(RouteNeed {
                 first: source.below(2048) as u32,
                 count: source.below(1 << 22) as u32,
@@ -118,6 +119,18 @@ impl Speaker {
                 removes: (0..source.index(4)).map(|_| RouteId(number(source))).collect(),
             }),
         }
+    }
+
+    /// Additions while it warms up, or that a node has left.
+    fn of_lives(&mut self, source: &mut impl Source) -> Frame {
+        if source.chance(1, 3) {
+            let node = NodeName::new(&format!("evil-{}", source.below(3)));
+            if let Ok(node) = node {
+                return Frame::RouteRetire(RouteRetire { node, ago: number(source) });
+            }
+        }
+        let filters = (0..source.index(6)).filter_map(|_| filter(source)).collect();
+        Frame::RoutePreadd(RoutePreadd { incarnation: self.life(source), filters })
     }
 
     /// What an honest peer says until it is live: HELLO, READY, its routes, and that it has those of the node.

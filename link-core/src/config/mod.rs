@@ -4,6 +4,7 @@
 //! cluster = "us"
 //! node = "us-1"
 //! scope = "node"
+//! warm_up = "30s"
 //!
 //! [[link]]
 //! name = "eu"
@@ -16,12 +17,13 @@
 //! Every link is read by itself: one that is wrong is reported with its position, its name and what is wrong, and
 //! stops no other. An unknown key is wrong. `server` and `topics` must be there, and may be empty: without a server
 //! the link waits to be dialled, without topics it receives nothing. `scope` may be left out; `"cluster"` says that any
-//! node of this cluster can take a message for all of them.
+//! node of this cluster can take a message for all of them. So may `warm_up`: how long after its start the node announces
+//! additions only, for sessions that outlived the restart to come back.
 
 mod duration;
 mod link;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -40,6 +42,8 @@ pub struct Config {
     pub node: NodeName,
     /// For whom the node takes messages.
     pub scope: Scope,
+    /// How long after its start the node announces additions only.
+    pub warm_up: Duration,
     /// The links that are right.
     pub links: Vec<LinkConfig>,
     /// The links that are wrong.
@@ -53,6 +57,14 @@ pub enum ConfigFileError {
     /// It is not TOML, or a key outside the links is wrong.
     #[error("the configuration can't be read: {0}")]
     Toml(#[from] toml::de::Error),
+    /// A duration is wrong.
+    #[error("`{key}`: {error}")]
+    Duration {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        error: DurationError,
+    },
     /// A name is wrong.
     #[error("`{key}`: {error}")]
     Name {
@@ -82,6 +94,7 @@ struct File {
     node: String,
     #[serde(default)]
     scope: ScopeEntry,
+    warm_up: Option<String>,
     #[serde(default)]
     link: Vec<toml::Table>,
 }
@@ -104,6 +117,8 @@ impl Config {
         let cluster =
             ClusterName::new(&file.cluster).map_err(|error| ConfigFileError::Name { key: "cluster", error })?;
         let node = NodeName::new(&file.node).map_err(|error| ConfigFileError::Name { key: "node", error })?;
+        let warm_up = file.warm_up.map_or(Ok(Duration::ZERO), |text| parse_duration(&text));
+        let warm_up = warm_up.map_err(|error| ConfigFileError::Duration { key: "warm_up", error })?;
         let (mut links, mut faults, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (index, table) in file.link.into_iter().enumerate() {
             let name = table.get("name").and_then(|name| name.as_str()).map(str::to_owned);
@@ -125,6 +140,6 @@ impl Config {
             ScopeEntry::Node => Scope::Node,
             ScopeEntry::Cluster => Scope::Cluster,
         };
-        Ok(Self { cluster, node, scope, links, faults })
+        Ok(Self { cluster, node, scope, warm_up, links, faults })
     }
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    link::{ClusterName, LinkConfig, LinkError, LinkStatus},
+    link::{ClusterName, LinkConfig, LinkError, LinkStatus, NodeName},
     node::{AckError, AckFrom, Acked, BarrierId, ConnectionId, DialId, Input, Node, Output, PeerId},
     topic::TopicFilter,
     transport::{Accepted, Connection, Dial, DialError, Transport},
@@ -45,6 +45,8 @@ pub(super) enum Command {
     Delete(ClusterName, oneshot::Sender<Result<(), LinkError>>),
     Status(oneshot::Sender<Vec<LinkStatus>>),
     Acked(TopicFilter, AckFrom, Duration, oneshot::Sender<Result<Acked, AckError>>),
+    Warm(oneshot::Sender<()>),
+    Retire(NodeName, oneshot::Sender<()>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -295,6 +297,16 @@ impl Running {
             Command::Delete(name, answer) => drop(answer.send(self.node.delete_link(now, &name))),
             Command::Status(answer) => drop(answer.send(self.node.links(now))),
             Command::Acked(filter, from, deadline, answer) => self.wait_acked(filter, from, deadline, answer),
+            Command::Warm(answer) => {
+                // What was reported before is to be announced before.
+                self.take_from_host();
+                self.node.handle(now, Input::Warm);
+                let _ = answer.send(());
+            }
+            Command::Retire(node, answer) => {
+                self.node.retire_node(now, &node);
+                let _ = answer.send(());
+            }
             Command::Shutdown(_) => {}
         }
     }

@@ -97,6 +97,14 @@ impl LinkerBuilder {
         self
     }
 
+    /// Sets how long after its start the node announces additions only, so that peers go on to send what its clients wanted
+    /// before: as long as sessions that outlived the restart may take to be reported, unless [`Linker::warm`] is called
+    /// earlier. Meanwhile no subscription is acknowledged. Without it what is not reported at the start is withdrawn.
+    pub fn warm_up(mut self, time: Duration) -> Self {
+        self.config.warm_up = time;
+        self
+    }
+
     /// Sets how often this node has been started before, where the host keeps count on disk. Without it peers notice a
     /// restart all the same, at the cost of one more comparison.
     pub fn starts(mut self, count: u64) -> Self {
@@ -281,6 +289,20 @@ impl Linker {
     pub fn reconcile(&self, subscriptions: Vec<(String, TopicFilter)>) {
         let now = self.shared.moment();
         self.shared.reconcile(now, subscriptions);
+    }
+
+    /// Reports that all subscriptions that outlived the start of this node are reported. Peers cease to send what nobody
+    /// wants any more, without the rest of the [time](LinkerBuilder::warm_up) to warm up. Repeating it changes nothing.
+    pub async fn warm(&self) {
+        let _ = self.ask(Command::Warm).await;
+    }
+
+    /// Reports that another node of the own cluster has left it for good, and that its clients are at other nodes by now or
+    /// gone. Peers that are connected now or later drop what it wanted, unless they have heard of it since; what waits for
+    /// it there goes to another node of this cluster, where the [scope](LinkerBuilder::scope) is the cluster. The latest 64
+    /// are remembered. Of this node itself it says nothing.
+    pub async fn retire_node(&self, node: &NodeName) {
+        let _ = self.ask(|answer| Command::Retire(node.clone(), answer)).await;
     }
 
     /// Adds a link.

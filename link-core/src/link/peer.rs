@@ -35,6 +35,10 @@ pub(crate) struct Peer {
     pub(crate) part: Part,
     pub(crate) gate: Arc<Gate>,
     pub(crate) session: Option<Session>,
+    /// When anything was heard of it, before the present session.
+    pub(crate) heard: Duration,
+    /// When it left its cluster, as another node of that says.
+    pub(crate) left: Option<Duration>,
     pub(crate) state: LinkState,
     pub(crate) reason: String,
     pub(crate) since: Duration,

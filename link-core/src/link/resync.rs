@@ -63,6 +63,8 @@ pub struct RouteSync {
     pub held: Option<RoutePosition>,
     /// Whether both are known to be the same: incarnation, seq, digest and number.
     pub equal: bool,
+    /// Whether the writer is warming up: it announces additions only, and what the reader holds of its life before counts.
+    pub warming: bool,
     /// How the copy was brought up to date last.
     pub resync: Option<Resync>,
 }

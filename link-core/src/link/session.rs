@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) routes: RouteSending,
     /// What the peer last said of its own route set.
     pub(crate) peer_routes: RoutePosition,
+    /// The peer is warming up: it announces additions only.
+    pub(crate) peer_warming: bool,
     /// Whether this session has seen both route sets equal.
     pub(crate) synced: bool,
     /// The peer's last heartbeat and when it came.
@@ -102,6 +104,10 @@ pub(crate) struct RouteSending {
     pub(crate) difference: Option<DifferenceCursor>,
     /// Comparisons that were begun in this session.
     pub(crate) comparisons: u32,
+    /// This node is warming up: additions only are sent, without a position.
+    pub(crate) warming: bool,
+    /// About how many routes the peer has by then: what it said that it holds, and what was sent so.
+    pub(crate) theirs: u64,
     /// How far the peer has confirmed.
     pub(crate) confirmed: Option<RoutePosition>,
     pub(crate) last: Duration,

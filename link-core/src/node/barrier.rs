@@ -11,6 +11,9 @@
 //! matches all of the filter while somebody is subscribed to it, whether the filter is announced itself or hidden by one
 //! that covers it. A node of the peer's cluster has acknowledged it when it holds that position or a later one, in this
 //! node's present life towards it and with the right digest; from then on it forwards, whatever the connection does.
+//!
+//! Nothing is acknowledged while this node is warming up. What a peer has by then has no position: it counts there, but one
+//! that loses it does not say so, and no later HELLO would tell.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,6 +70,13 @@ pub enum Unacked {
         /// The node.
         node: NodeName,
     },
+    /// This node is warming up: a connected node counts the interest, and has not proven yet that it holds it.
+    WarmingUp {
+        /// Its cluster.
+        cluster: ClusterName,
+        /// The node.
+        node: NodeName,
+    },
 }
 
 impl fmt::Display for Unacked {
@@ -74,6 +84,9 @@ impl fmt::Display for Unacked {
         match self {
             Self::NotConnected { cluster, reason } => write!(f, "`{cluster}` is not connected ({reason})"),
             Self::NotAcknowledged { cluster, node } => write!(f, "node `{node}` of `{cluster}` has not answered yet"),
+            Self::WarmingUp { cluster, node } => {
+                write!(f, "node `{node}` of `{cluster}` is not asked while this node is warming up")
+            }
         }
     }
 }
@@ -196,7 +209,15 @@ impl Node {
                 (Standing::Away, Some(nodes)) => drop(acked.insert(cluster, nodes.clone())),
                 (Standing::Away, None) => waiting.push(Unacked::NotConnected { cluster, reason: link.reason.clone() }),
                 (Standing::Waits(nodes), _) => {
-                    let one = |node| Unacked::NotAcknowledged { cluster: cluster.clone(), node };
+                    let one = |node| {
+                        let cluster = cluster.clone();
+                        let peer = self.peer_named(link, Some(&node)).and_then(|peer| self.session(peer));
+                        if peer.is_some_and(|session| session.routes.warming) {
+                            Unacked::WarmingUp { cluster, node }
+                        } else {
+                            Unacked::NotAcknowledged { cluster, node }
+                        }
+                    };
                     waiting.extend(nodes.into_iter().map(one));
                 }
             }

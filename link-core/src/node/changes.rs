@@ -18,6 +18,7 @@ impl Node {
     /// A [`LinkError`] says what is wrong; nothing has changed then.
     pub fn create_link(&mut self, now: Duration, config: LinkConfig) -> Result<(), LinkError> {
         self.now = self.now.max(now);
+        self.begin_warm_up();
         self.check(&config)?;
         if self.names.contains_key(&config.name) {
             return Err(LinkError::Exists(config.name));
@@ -258,6 +259,8 @@ impl Node {
             part: Part::Own,
             gate: gate.clone(),
             session: None,
+            heard: self.now,
+            left: None,
             state: LinkState::Down,
             reason: "not connected yet".to_owned(),
             since: self.now,
@@ -269,11 +272,12 @@ impl Node {
         peer
     }
 
-    /// A peer node was away for longer than it is remembered.
+    /// A peer node was away for longer than it is remembered, or has left its cluster.
     pub(super) fn retire(&mut self, peer: PeerId) {
         if self.session(peer).is_none() {
             if let Some(record) = self.peers.get(&peer) {
-                tracing::warn!(node = %record.node, "away for too long: its routes and its queue are dropped");
+                let why = if record.left.is_some() { "has left its cluster" } else { "away for too long" };
+                tracing::warn!(node = %record.node, "{why}: its routes and its queue are dropped");
                 self.changed(record.link);
             }
             self.bequeath(peer);

@@ -245,7 +245,11 @@ impl Node {
         self.dirty.remove(&id);
         self.expect_back(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.session = None;
+        if let Some(session) = peer.session.take() {
+            peer.heard = session.heard;
+        }
+        peer.left = peer.left.filter(|left| peer.heard <= *left);
+        let has_left = peer.left.is_some();
         peer.gate.live.store(false, std::sync::atomic::Ordering::Relaxed);
         peer.outbox.link_down();
         peer.state = LinkState::Down;
@@ -253,6 +257,7 @@ impl Node {
         peer.since = self.now;
         let (link, retention) = (peer.link, self.links.get(&peer.link).map(|link| link.config.retention));
         if let Some(retention) = retention {
+            let retention = if has_left { Duration::ZERO } else { retention };
             self.timers.set(Timer::Retention(id), self.now + retention);
         }
         self.changed(link);

@@ -19,7 +19,7 @@ use crate::{
     mutant::{self, Mutant},
     routes::{Cell, RouteKey},
     transport::Identity,
-    wire::{Close, CloseCode, DATAGRAMS, Frame, Hello, Incarnation, LaneMark, Ready, RoutePosition, VERSION},
+    wire::{Close, CloseCode, DATAGRAMS, Frame, Hello, Incarnation, LaneMark, PREADD, Ready, RoutePosition, VERSION},
 };
 
 /// A connection before it belongs to a peer.
@@ -296,6 +296,8 @@ impl Node {
             hello.capabilities & DATAGRAMS != 0 && self.links.get(&peer.link).is_some_and(|link| link.config.datagrams);
         peer.replica.set_key(&mut self.table, RouteKey(hello.route_key));
         peer.replica.interrupted();
+        // It is there.
+        (peer.heard, peer.left) = (now, None);
         peer.session = Some(Session {
             connection,
             role,
@@ -315,10 +317,13 @@ impl Node {
                 reconciling: None,
                 difference: None,
                 comparisons: 0,
+                warming: self.warming && hello.capabilities & PREADD != 0,
+                theirs: 0,
                 confirmed: None,
                 last: Duration::ZERO,
             },
             peer_routes: hello.routes,
+            peer_warming: false,
             synced: false,
             heartbeat: None,
             round_trip: None,
@@ -366,7 +371,6 @@ impl Node {
         }
         peer.gate.live.store(true, std::sync::atomic::Ordering::Relaxed);
         peer.state = LinkState::Syncing;
-        peer.reason = "connected; route sets are being compared".to_owned();
         peer.since = self.now;
         self.timers.clear(Timer::Retention(id));
         self.timers.clear(Timer::Dial(link));
@@ -374,8 +378,11 @@ impl Node {
         self.timers.set(Timer::Silence(id), self.now + heartbeat * 3);
         self.timers.set(Timer::Sweep(id), self.now + super::messages::SWEEP_EVERY);
         self.link_state(link, LinkState::Syncing, "connected".to_owned());
+        self.show_syncing(id);
         self.route_peer(id);
         self.expect_routes(id);
+        self.tell_retired(id);
+        self.begin_additions(connection, id);
         self.resume_routes(connection, id, holds, &resume.cells);
         self.check_synced(id);
         self.check_part(id);
@@ -394,7 +401,7 @@ impl Node {
             about: peer.map(|peer| peer.node.clone()),
             incarnation: life,
             knows: peer.and_then(|peer| peer.incarnation),
-            capabilities: if carrier.datagrams > 0 && link.config.datagrams { DATAGRAMS } else { 0 },
+            capabilities: PREADD | if carrier.datagrams > 0 && link.config.datagrams { DATAGRAMS } else { 0 },
             scope: self.config.scope,
             max_frame: carrier.most(self.config.limits.max_frame),
             window: link.config.window,

@@ -129,6 +129,8 @@ pub enum Input {
     },
     /// Nobody waits any more.
     CancelBarrier(BarrierId),
+    /// Every session that outlived the start of the node is reported: it is warm, before its time to warm up is over.
+    Warm,
     /// The deadline of [`Node::poll_timeout`](crate::node::Node::poll_timeout) has come.
     Timeout,
 }

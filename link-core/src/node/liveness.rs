@@ -21,6 +21,7 @@ impl Node {
             echo: session.heartbeat.as_ref().map(|(heartbeat, _)| heartbeat.sent),
             held: session.heartbeat.as_ref().map_or(0, |(_, at)| micros(now.saturating_sub(*at))),
             datagrams: peer.outbox.datagrams_sent(),
+            warming: session.routes.warming,
         };
         let (connection, every) = (session.connection, link.config.heartbeat);
         self.timers.set(Timer::Heartbeat(id), now + every);
@@ -32,6 +33,11 @@ impl Node {
 
     pub(super) fn on_heartbeat(&mut self, id: PeerId, heartbeat: Heartbeat) {
         let now = self.now;
+        if heartbeat.warming {
+            self.peer_warms(id);
+        } else {
+            self.peer_is_warm(id);
+        }
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some(session) = &mut peer.session else { return };
         if let Some(echo) = heartbeat.echo {
@@ -54,7 +60,8 @@ impl Node {
             *heartbeats += 1;
             *heartbeats > ANSWERED
         });
-        if differs && (stuck || wrong) && answered {
+        // What a peer that is warming up has said so far has no position.
+        if differs && (stuck || wrong) && answered && !session.peer_warming {
             self.ask_for_routes(id);
         }
         self.on_confirmation(id, heartbeat.holds);

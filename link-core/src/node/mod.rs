@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Row 1 is in `routing.rs`, row 2 in `messages.rs` (its first step in `publisher.rs`), row 3 in `liveness.rs`. How
-//! connections come to be is in `dialling.rs` and `handshake.rs`, which node of a cluster gets a message in `scope.rs`.
+//! connections come to be is in `dialling.rs` and `handshake.rs`, which node of a cluster gets a message in `scope.rs`, how
+//! a life of a node begins and ends at its peers in `warming.rs` and `retiring.rs`.
 
 mod barrier;
 mod changes;
@@ -25,12 +26,14 @@ mod liveness;
 mod messages;
 mod publisher;
 mod reconciling;
+mod retiring;
 mod returning;
 mod rng;
 mod routing;
 mod scope;
 mod status;
 mod timers;
+mod warming;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -94,6 +97,10 @@ pub struct NodeConfig {
     pub max_barriers: usize,
     /// Shortest time between two route frames to one peer: what comes meanwhile goes into one.
     pub route_batch: Duration,
+    /// How long after its start it announces additions only, so that peers go on to count what they hold of its life
+    /// before: as long as sessions that outlived the restart may take to be back. [`Input::Warm`] ends it earlier. Zero by
+    /// default: what is not reported when a link connects is withdrawn there.
+    pub warm_up: Duration,
 }
 
 impl NodeConfig {
@@ -113,6 +120,7 @@ impl NodeConfig {
             covering: Covering::default(),
             max_barriers: 4096,
             route_batch: Duration::from_millis(5),
+            warm_up: Duration::ZERO,
         }
     }
 }
@@ -140,6 +148,10 @@ pub struct Node {
     table_changed: bool,
     gates: Arc<ArcSwap<Gates>>,
     barriers: Barriers,
+    /// It announces additions only.
+    warming: bool,
+    /// Nodes of the own cluster that have left it, the latest last, and when they did.
+    retired: VecDeque<(NodeName, Duration)>,
     timers: Timers<Timer>,
     outputs: VecDeque<Output>,
     /// Peers that may have something to send.
@@ -182,6 +194,8 @@ enum Timer {
     Sweep(PeerId),
     /// Who waits for acknowledgements waits no longer.
     Barrier(BarrierId),
+    /// Sessions have had enough time to come back.
+    Warm,
 }
 
 impl Node {
@@ -191,6 +205,8 @@ impl Node {
         let rng = Rng::new(word(0) ^ word(8).rotate_left(17) ^ word(16).rotate_left(34));
         let mut table = FilterIndex::new(word(24));
         Self {
+            warming: !config.warm_up.is_zero(),
+            retired: VecDeque::new(),
             config,
             rng,
             links: BTreeMap::new(),
@@ -222,6 +238,7 @@ impl Node {
     /// Lets something happen at `now`, a time since any fixed start that never goes back.
     pub fn handle(&mut self, now: Duration, input: Input) {
         self.now = self.now.max(now);
+        self.begin_warm_up();
         match input {
             Input::Interest(changes) => self.on_interest(changes),
             Input::Publish(offered) => self.on_publish(offered),
@@ -237,6 +254,7 @@ impl Node {
             Input::Delivered { peer, ticket, refused } => self.on_delivered(peer, ticket, refused),
             Input::Barrier { barrier, filter, from, deadline } => self.on_barrier(barrier, &filter, from, deadline),
             Input::CancelBarrier(barrier) => self.on_cancel_barrier(barrier),
+            Input::Warm => self.on_warm(),
             Input::Timeout => self.on_timeout(),
         }
     }
@@ -279,6 +297,7 @@ impl Node {
                 Timer::Replace(peer) => self.replace(peer),
                 Timer::Sweep(peer) => self.sweep(peer),
                 Timer::Barrier(barrier) => self.barrier_is_due(barrier),
+                Timer::Warm => self.on_warm(),
             }
         }
     }
@@ -323,6 +342,8 @@ impl Node {
             Frame::RouteDifference(part) => self.on_route_difference(connection, peer, part, length),
             Frame::RouteDelta(delta) => self.on_route_delta(connection, peer, delta, length),
             Frame::RouteSnapshot(part) => self.on_route_snapshot(connection, peer, part, length),
+            Frame::RoutePreadd(preadd) => self.on_route_preadd(connection, peer, preadd, length),
+            Frame::RouteRetire(retire) => self.on_route_retire(peer, &retire),
             Frame::RouteAck(position) => self.on_route_ack(peer, position),
             Frame::Batch(batch) => self.on_batch(connection, peer, batch),
             Frame::Ack(ack) => self.on_ack(connection, peer, &ack),

@@ -120,6 +120,7 @@ impl Node {
         part: RouteDifference,
         length: usize,
     ) {
+        self.peer_is_warm(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
             session.peer_reached(part.to);

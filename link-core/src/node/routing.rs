@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ConnectionId, Node, PeerId, Timer};
+use super::{ConnectionId, Node, PeerId, Timer, warming::additions};
 use crate::{
     interest::InterestChange,
     link::{Link, LinkId, LinkState, ResyncMethod, Resyncing, Session},
@@ -104,7 +104,10 @@ impl Node {
         session.routes.reconciling = None;
         // Whoever sends cells and has nothing proven does not say how much it has.
         let unknown = if cells.is_empty() { 0 } else { link.log.position().count };
-        let theirs = holds.map_or(unknown, |holds| holds.count);
+        let theirs = holds.map_or(unknown, |holds| holds.count).max(session.routes.theirs);
+        if session.routes.warming {
+            session.routes.theirs = theirs;
+        }
         let compares = !cells.is_empty() || theirs > self.config.sketch_from as u64;
         let compares = compares && session.routes.comparisons < MAX_COMPARISONS;
         let resume = link.log.resume(link.held_in(peer.life, holds).as_ref());
@@ -201,6 +204,16 @@ impl Node {
             } else {
                 return;
             };
+            let frame = if session.routes.warming {
+                let preadd = additions(frame, peer.life);
+                if preadd.filters.is_empty() {
+                    continue;
+                }
+                session.routes.theirs = session.routes.theirs.saturating_add(preadd.filters.len() as u64);
+                Frame::RoutePreadd(preadd)
+            } else {
+                frame
+            };
             let frame = encode(&frame);
             if let Some(resync) = &mut peer.resync_out {
                 let (method, differences) = carried;
@@ -214,6 +227,7 @@ impl Node {
     }
 
     pub(super) fn on_route_delta(&mut self, connection: ConnectionId, id: PeerId, delta: RouteDelta, length: usize) {
+        self.peer_is_warm(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
             session.peer_reached(delta.to);
@@ -229,6 +243,7 @@ impl Node {
         part: RouteSnapshot,
         length: usize,
     ) {
+        self.peer_is_warm(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(session) = &mut peer.session {
             session.peer_reached(part.to);
@@ -344,6 +359,8 @@ impl Node {
         let (Some(session), Some(link)) = (&peer.session, self.links.get(&peer.link)) else { return false };
         let held = peer.replica.position();
         session.is_live()
+            && !session.routes.warming
+            && !session.peer_warming
             && session.routes.confirmed == Some(link.announced_in(peer.life))
             && held == Some(session.peer_routes)
             && !peer.replica.is_loading()

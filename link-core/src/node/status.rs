@@ -44,10 +44,11 @@ impl Node {
         let peer = self.peers.get(&id)?;
         let session = peer.session.as_ref();
         let mut ledger = peer.outbox.ledger();
-        let direction = |written: Option<RoutePosition>, held, resync: Option<&Resyncing>| RouteSync {
+        let direction = |written: Option<RoutePosition>, held, resync: Option<&Resyncing>, warming: bool| RouteSync {
             written,
             held,
-            equal: written.is_some() && written == held,
+            equal: written.is_some() && written == held && !warming,
+            warming,
             resync: resync.map(|resync| resync.status(now)),
         };
         let confirmed = session.and_then(|session| session.routes.confirmed);
@@ -64,11 +65,17 @@ impl Node {
             confirmed,
             held: peer.replica.position(),
             in_sync: self.in_sync(id),
-            routes_out: direction(Some(link.announced_in(peer.life)), confirmed, peer.resync_out.as_ref()),
+            routes_out: direction(
+                Some(link.announced_in(peer.life)),
+                confirmed,
+                peer.resync_out.as_ref(),
+                session.is_some_and(|session| session.routes.warming),
+            ),
             routes_in: direction(
                 session.filter(|session| session.is_live()).map(|session| session.peer_routes),
                 peer.replica.position(),
                 peer.resync_in.as_ref(),
+                session.is_some_and(|session| session.peer_warming),
             ),
             round_trip: session.and_then(|session| session.round_trip),
             lag: peer.outbox.oldest().map_or(Duration::ZERO, |at| now.saturating_sub(at)),

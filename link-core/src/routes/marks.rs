@@ -14,6 +14,7 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) const CERTIFIED: Self = Self { certified: true, loading: false, stale: false };
     pub(super) const LOADING: Self = Self { certified: false, loading: true, stale: false };
+    pub(super) const STALE: Self = Self { certified: false, loading: false, stale: true };
 }
 
 /// The marks of all routes of a copy: those that most have, and the others by the hash of the route.

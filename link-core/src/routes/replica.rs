@@ -7,14 +7,14 @@ use super::{
     Cell, Estimator, FIRST_CELLS, MAINTAINED_CELLS, MAX_CELLS, RouteChange, RouteDigest, RouteFault, RouteId, RouteKey,
     SKETCH_FROM,
     fault::other_life,
-    held::{Held, Place},
+    held::{Full, Held, Place},
     marks::Marks,
 };
 use crate::{
     index::{FilterIndex, Value},
     mutant::{self, Mutant},
     topic::TopicFilter,
-    wire::{Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RouteSnapshot},
+    wire::{Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RoutePreadd, RouteSnapshot},
 };
 
 /// The exact copy of a peer's route set.
@@ -336,6 +336,46 @@ impl<V: Value> RouteReplica<V> {
         set.marks.set_all(Marks::CERTIFIED);
         self.stale = 0;
         self.prove(to, digest);
+        Ok(changes)
+    }
+
+    /// Takes routes that a peer wants which is warming up, and gives those that did not count before. They count until the
+    /// next step that is proven. A snapshot that was under way ends; what has come of it goes on to count.
+    ///
+    /// # Errors
+    /// A [`RouteFault`]; nothing of what counts has changed then. [`RouteFault::TooMany`] where more than `max_routes`
+    /// would be neither certified nor part of a snapshot under way.
+    pub fn apply_preadd(
+        &mut self,
+        index: &mut FilterIndex<V>,
+        preadd: RoutePreadd,
+    ) -> Result<Vec<RouteChange>, RouteFault> {
+        let RoutePreadd { incarnation, filters } = preadd;
+        let at = &mut Place { index, value: self.value };
+        if let Some(latest) = self.latest.filter(|latest| incarnation < *latest) {
+            return Err(other_life(incarnation, latest));
+        }
+        self.interrupted();
+        let Some(set) = &mut self.held else { return Err(RouteFault::NoKey) };
+        no_groups(filters.iter())?;
+        let key = *set.outline.key();
+        let mut fresh = BTreeMap::new();
+        for filter in filters {
+            let hash = key.hash(filter.as_str());
+            if set.marks_of(at, &filter, hash).is_none() {
+                fresh.insert(filter, hash);
+            }
+        }
+        if self.stale + fresh.len() > self.max_routes {
+            return Err(RouteFault::TooMany { limit: self.max_routes });
+        }
+        self.latest = Some(incarnation);
+        let mut changes = Vec::with_capacity(fresh.len());
+        for (filter, hash) in fresh {
+            set.enter(at, &filter, hash, Marks::STALE).map_err(|Full| RouteFault::Full)?;
+            self.stale += 1;
+            changes.push(RouteChange::Add(filter));
+        }
         Ok(changes)
     }
 

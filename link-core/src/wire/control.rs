@@ -35,7 +35,7 @@ const HELLO: &[&str] = &[
 ];
 const READY: &[&str] = &["incarnation", "routes", "lanes", "knows", "holds", "received", "cells"];
 const CLOSE: &[&str] = &["code", "reason"];
-const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams"];
+const HEARTBEAT: &[&str] = &["routes", "holds", "sent", "echo", "held", "datagrams", "warming"];
 const ACK: &[&str] = &["lane", "up_to", "refused"];
 
 /// `scope` of a HELLO; any other number is [`Scope::Node`], as its absence is.
@@ -178,6 +178,9 @@ pub(super) fn encode_heartbeat(heartbeat: &Heartbeat) -> bytes::Bytes {
     if heartbeat.datagrams > 0 {
         frame.field(6, |out| put_varint(out, heartbeat.datagrams));
     }
+    if heartbeat.warming {
+        frame.field(7, |out| out.push(1));
+    }
     frame.finish()
 }
 
@@ -190,6 +193,7 @@ pub(super) fn decode_heartbeat(reader: Reader<'_>) -> Result<Heartbeat, DecodeEr
         echo: fields.optional(4)?.map(|field| number(field, u64::MAX)).transpose()?,
         held: number(fields.required(5)?, u64::MAX)?,
         datagrams: fields.optional(6)?.map_or(Ok(0), |field| number(field, u64::MAX))?,
+        warming: fields.optional(7)?.map_or(Ok(0), |field| number(field, 1))? == 1,
     };
     fields.finish()?;
     Ok(heartbeat)
@@ -247,12 +251,12 @@ fn decode_refused(
     Ok(refused)
 }
 
-fn put_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) {
+pub(super) fn put_incarnation(out: &mut Vec<u8>, incarnation: &Incarnation) {
     put_varint(out, incarnation.counter);
     out.extend_from_slice(&incarnation.nonce.to_be_bytes());
 }
 
-fn decode_incarnation(field: &'static str, reader: &mut Reader<'_>) -> Result<Incarnation, DecodeError> {
+pub(super) fn decode_incarnation(field: &'static str, reader: &mut Reader<'_>) -> Result<Incarnation, DecodeError> {
     Ok(Incarnation { counter: reader.varint(field)?, nonce: u64::from_be_bytes(reader.array(field)?) })
 }
 
@@ -321,7 +325,11 @@ fn text<'a>((name, mut reader): Field<'a>, limit: usize) -> Result<&'a str, Deco
     reader.str(name, length)
 }
 
-fn name<T>(field: Field<'_>, limits: &Limits, parse: fn(&str) -> Result<T, NameError>) -> Result<T, DecodeError> {
+pub(super) fn name<T>(
+    field: Field<'_>,
+    limits: &Limits,
+    parse: fn(&str) -> Result<T, NameError>,
+) -> Result<T, DecodeError> {
     let (name, reader) = field.clone();
     parse(text(field, limits.max_name)?).map_err(|error| reader.error_at(reader.at(), name, error))
 }

@@ -57,6 +57,9 @@ pub struct LaneMark {
 /// Bit of [`Hello::capabilities`]: the sender takes [`Datagram`] frames on this connection.
 pub const DATAGRAMS: u64 = 1;
 
+/// Bit of [`Hello::capabilities`]: the sender takes [`RoutePreadd`] frames.
+pub const PREADD: u64 = 2;
+
 /// Greets, on a new connection, in both directions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
@@ -77,7 +80,7 @@ pub struct Hello {
     pub incarnation: Incarnation,
     /// The latest life of the peer that the sender knows.
     pub knows: Option<Incarnation>,
-    /// Capability bits: [`DATAGRAMS`]; others are for versions to come.
+    /// Capability bits: [`DATAGRAMS`], [`PREADD`]; others are for versions to come.
     pub capabilities: u64,
     /// Whether the sender takes messages for itself or for its whole cluster.
     pub scope: Scope,
@@ -146,6 +149,8 @@ pub struct Heartbeat {
     pub held: u64,
     /// The highest number of a [`Datagram`] that was sent on this connection, 0 for none.
     pub datagrams: u64,
+    /// Whether the sender is warming up: it announces additions only, by [`RoutePreadd`].
+    pub warming: bool,
 }
 
 /// Changes of the sender's route set from `from` (exclusive) to `to` (inclusive), net.
@@ -218,6 +223,25 @@ pub struct RouteDifference {
     pub adds: Vec<TopicFilter>,
     /// Routes that it has too much.
     pub removes: Vec<RouteId>,
+}
+
+/// Routes that the sender wants, before it knows all that it wants in its present life. They count beside all else, and
+/// have no position: the next proven step says which of them stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutePreadd {
+    /// The sender's life.
+    pub incarnation: Incarnation,
+    /// What it wants, among others.
+    pub filters: Vec<TopicFilter>,
+}
+
+/// A node of the sender's cluster has left it for good: nobody need wait for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteRetire {
+    /// The node, which is not the sender.
+    pub node: NodeName,
+    /// How long ago it left, in milliseconds, by the sender's clock. What is heard of it later is of a node that is back.
+    pub ago: u64,
 }
 
 /// Where messages of one lane continue.
@@ -338,6 +362,10 @@ pub enum Frame {
     RouteCells(RouteCells),
     /// See [`RouteDifference`].
     RouteDifference(RouteDifference),
+    /// See [`RoutePreadd`].
+    RoutePreadd(RoutePreadd),
+    /// See [`RouteRetire`].
+    RouteRetire(RouteRetire),
     /// See [`Batch`].
     Batch(Batch),
     /// See [`Ack`].

@@ -33,6 +33,7 @@ mod error;
 mod fields;
 mod frame;
 mod limits;
+mod lives;
 mod message;
 mod packed;
 mod read;
@@ -83,6 +84,10 @@ pub mod kind {
     pub const ROUTE_CELLS: u8 = 21;
     /// [`RouteDifference`](super::RouteDifference).
     pub const ROUTE_DIFFERENCE: u8 = 22;
+    /// [`RoutePreadd`](super::RoutePreadd).
+    pub const ROUTE_PREADD: u8 = 23;
+    /// [`RouteRetire`](super::RouteRetire).
+    pub const ROUTE_RETIRE: u8 = 24;
     /// [`Batch`](super::Batch).
     pub const BATCH: u8 = 32;
     /// [`Ack`](super::Ack).
@@ -113,6 +118,8 @@ pub fn encode(frame: &Frame) -> Bytes {
         Frame::RouteNeed(need) => reconcile::encode_need(need),
         Frame::RouteCells(cells) => reconcile::encode_cells(cells),
         Frame::RouteDifference(difference) => reconcile::encode_difference(difference),
+        Frame::RoutePreadd(preadd) => lives::encode_preadd(preadd),
+        Frame::RouteRetire(retire) => lives::encode_retire(retire),
         Frame::Batch(batch) => batch::encode_batch(batch),
         Frame::Ack(ack) => control::encode_ack(ack),
         Frame::Datagram(Datagram { number, expiry, body }) => encode_datagram(*number, *expiry, body),
@@ -147,6 +154,8 @@ pub fn decode(frame: Bytes, limits: &Limits) -> Result<Frame, DecodeError> {
         kind::ROUTE_NEED => reconcile::decode_need(reader).map(Frame::RouteNeed),
         kind::ROUTE_CELLS => reconcile::decode_cells_frame(reader).map(Frame::RouteCells),
         kind::ROUTE_DIFFERENCE => reconcile::decode_difference(reader, limits).map(Frame::RouteDifference),
+        kind::ROUTE_PREADD => lives::decode_preadd(reader, limits).map(Frame::RoutePreadd),
+        kind::ROUTE_RETIRE => lives::decode_retire(reader, limits).map(Frame::RouteRetire),
         kind::ACK => control::decode_ack(reader, limits).map(Frame::Ack),
         kind::DATAGRAM_ACK => datagram::decode_datagram_ack(reader).map(Frame::DatagramAck),
         kind => Ok(Frame::Unknown { kind }),
@@ -175,6 +184,8 @@ fn kind_name(kind: u8) -> Option<&'static str> {
         kind::ROUTE_NEED => "ROUTE_NEED",
         kind::ROUTE_CELLS => "ROUTE_CELLS",
         kind::ROUTE_DIFFERENCE => "ROUTE_DIFFERENCE",
+        kind::ROUTE_PREADD => "ROUTE_PREADD",
+        kind::ROUTE_RETIRE => "ROUTE_RETIRE",
         kind::BATCH => "BATCH",
         kind::ACK => "ACK",
         kind::DATAGRAM => "DATAGRAM",
