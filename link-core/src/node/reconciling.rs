@@ -11,7 +11,7 @@
 use super::{ConnectionId, Node, PeerId, routing::PART};
 use crate::{
     link::ResyncMethod,
-    routes::{Cell, Comparison, Estimator, SketchFault},
+    routes::{Cell, Comparison, Estimator, FIRST_CELLS, SketchFault},
     wire::{CloseCode, Frame, RouteCells, RouteDifference, RouteNeed, RoutePosition, RouteResume},
 };
 
@@ -22,7 +22,8 @@ impl Node {
     /// The first cells of a sketch of what is held of a peer, if the peer can't go on from what was proven.
     pub(super) fn first_cells(&mut self, id: PeerId, routes: &RoutePosition, kept_from: u64) -> Vec<Cell> {
         let Some(peer) = self.peers.get_mut(&id) else { return Vec::new() };
-        let cells = peer.replica.first_cells(routes, kept_from);
+        let most = peer.session.as_ref().map_or(0, |session| most_cells(session.max_frame)).max(FIRST_CELLS);
+        let cells = peer.replica.first_cells(routes, kept_from, most);
         if let Some(session) = peer.session.as_mut().filter(|_| !cells.is_empty()) {
             // Heartbeats that come before the answer don't ask again.
             session.resuming = Some(0);
@@ -97,7 +98,7 @@ impl Node {
         if session.cells_asked > MAX_REQUESTS {
             return self.close(connection, CloseCode::Protocol, "cells are asked for again and again");
         }
-        let most = (PART.min(session.max_frame.saturating_sub(Estimator::BYTES + 64)) / Cell::BYTES).max(1);
+        let most = most_cells(session.max_frame);
         let first = need.first as usize;
         let cells = peer.replica.cells(&self.table, first..first + need.count as usize);
         let mut estimator = peer.replica.estimator().filter(|_| need.estimator).map(|own| own.to_bytes().into());
@@ -128,4 +129,9 @@ impl Node {
         let result = peer.replica.apply_difference(&mut self.table, part);
         self.applied(connection, id, result, (ResyncMethod::Sketch, length));
     }
+}
+
+/// Most cells that one frame takes, beside an estimator or what else HELLO and READY say.
+fn most_cells(max_frame: usize) -> usize {
+    (PART.min(max_frame.saturating_sub(Estimator::BYTES + 64)) / Cell::BYTES).max(1)
 }

@@ -6,7 +6,7 @@ use super::{ConnectionId, Node, PeerId, Timer, warming::additions};
 use crate::{
     interest::InterestChange,
     link::{Link, LinkId, LinkState, ResyncMethod, Resyncing, Session},
-    routes::{Cell, Reconciling, Resume, RouteChange, RouteFault, SharedLogs},
+    routes::{Cell, FIRST_CELLS, Reconciling, Resume, RouteChange, RouteFault, SharedLogs},
     transport::Class,
     wire::{CloseCode, Frame, RouteDelta, RoutePosition, RouteResume, RouteSnapshot, encode},
 };
@@ -110,7 +110,8 @@ impl Node {
         }
         let compares = !cells.is_empty() || theirs > self.config.sketch_from as u64;
         let compares = compares && session.routes.comparisons < MAX_COMPARISONS;
-        let resume = link.log.resume(link.held_in(peer.life, holds).as_ref());
+        let held = link.held_in(peer.life, holds);
+        let resume = link.log.resume(held.as_ref());
         let method = match resume {
             Resume::UpToDate => ResyncMethod::UpToDate,
             Resume::Tail { .. } => ResyncMethod::Tail,
@@ -125,7 +126,8 @@ impl Node {
             Resume::Tail { from } => session.routes.sent = from,
             Resume::Snapshot if compares => {
                 session.routes.comparisons += 1;
-                session.routes.reconciling = Some(Box::new(Reconciling::new(&link.log, theirs)));
+                session.routes.reconciling =
+                    Some(Box::new(Reconciling::new(&link.log, theirs, held.map(|held| held.seq))));
             }
             Resume::Snapshot => session.routes.snapshot = Some(link.log.snapshot()),
         }
@@ -305,7 +307,7 @@ impl Node {
         session.resuming = Some(0);
         let (connection, target) = (session.connection, session.peer_routes);
         peer.resync_in = Some(Resyncing::new(self.now, target, ResyncMethod::Snapshot));
-        let cells = peer.replica.first_cells(&RoutePosition::default(), u64::MAX);
+        let cells = peer.replica.first_cells(&RoutePosition::default(), u64::MAX, FIRST_CELLS);
         self.send(connection, &Frame::RouteResume(RouteResume { holds, cells }));
     }
 

@@ -85,7 +85,7 @@ pub use difference::DifferenceCursor;
 pub use digest::{RouteDigest, RouteKey};
 pub use fault::{RouteChange, RouteFault};
 pub use log::{Resume, RouteLog};
-pub use reconcile::{Comparison, FIRST_CELLS, Reconciling};
+pub use reconcile::{Comparison, FIRST_CELLS, MOST_FIRST_CELLS, Reconciling};
 pub use replica::RouteReplica;
 pub use sharing::SharedLogs;
 pub use sketch::{

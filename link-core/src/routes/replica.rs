@@ -9,6 +9,7 @@ use super::{
     fault::other_life,
     held::{Full, Held, Place},
     marks::Marks,
+    reconcile::first_cells,
 };
 use crate::{
     index::{FilterIndex, Value},
@@ -412,18 +413,19 @@ impl<V: Value> RouteReplica<V> {
     }
 
     /// The first cells of a sketch of all that counts, for a peer whose set stands at `routes`, with its changes kept from
-    /// `kept_from` on. None where those are enough, or where the set is so small that it is sent quickly.
-    pub fn first_cells(&self, routes: &RoutePosition, kept_from: u64) -> Vec<Cell> {
-        let kept = |held: RoutePosition| {
-            held.incarnation == routes.incarnation && (kept_from..=routes.seq).contains(&held.seq)
-        };
-        if self.position().is_some_and(kept) {
+    /// `kept_from` on: about as many as its changes need, `most` and [`MOST_FIRST_CELLS`](super::MOST_FIRST_CELLS) at most. None
+    /// where what is kept is enough, or where the set is so small that it is sent quickly.
+    pub fn first_cells(&self, routes: &RoutePosition, kept_from: u64, most: usize) -> Vec<Cell> {
+        let same_life = self.position().filter(|held| held.incarnation == routes.incarnation);
+        let since = same_life.map(|held| held.seq).filter(|seq| *seq <= routes.seq);
+        if since.is_some_and(|since| since >= kept_from) {
             return Vec::new();
         }
-        self.held.as_ref().filter(|held| held.outline.is_large()).map_or_else(Vec::new, |held| {
-            let (sketch, _) = held.outline.parts();
-            sketch.cells(0..FIRST_CELLS).to_vec()
-        })
+        let Some(held) = self.held.as_ref().filter(|held| held.outline.is_large()) else { return Vec::new() };
+        let (sketch, _) = held.outline.parts();
+        // Half as many as routes are no more than half of what the set takes.
+        let cells = first_cells(since.map(|since| routes.seq - since)).min(most).min(FIRST_CELLS.max(held.len() / 2));
+        sketch.cells(0..cells).to_vec()
     }
 
     /// Cells of a sketch of all that counts; none if the peer asks for more than can be of use. Those beyond
