@@ -32,12 +32,14 @@ pub enum Mutant {
     EarlyAck,
     /// A cover is withdrawn before what it hid is announced.
     CoverFirst,
+    /// A node that is warming up announces what it has so far as if it were all.
+    Cold,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BatchGap,
         Self::RouteGap,
         Self::ClearThenFill,
@@ -52,6 +54,7 @@ impl Mutant {
         Self::PhantomRoute,
         Self::EarlyAck,
         Self::CoverFirst,
+        Self::Cold,
     ];
 }
 

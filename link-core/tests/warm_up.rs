@@ -154,8 +154,10 @@ fn what_ends_meanwhile_goes_when_it_is_warm() {
     nodes.pass(Duration::from_secs(2));
     nodes.subscribe("eu-1", &fleet(7..9));
     nodes.pass(Duration::from_secs(1));
+    nodes.seen.clear();
     nodes.unsubscribe("eu-1", &[fleet(1..2), fleet(8..9)].concat());
     nodes.pass(Duration::from_secs(1));
+    assert!(preadded(&nodes.sent("eu-1")).is_empty(), "nothing was added");
     assert!(nodes.wants("us-1", "fleet/00001/temp") && nodes.wants("us-1", "fleet/00008/temp"));
     nodes.always.truncate(1);
     nodes.input("eu-1", Input::Warm);

@@ -16,6 +16,7 @@ fn theme(mutant: Mutant) -> &'static str {
         Mutant::AckBeforeDeliver => "slow_peer",
         Mutant::RouteGap | Mutant::OldDelta => "convergence",
         Mutant::ClearThenFill => "restart",
+        Mutant::Cold => "warm_up",
         Mutant::Forward | Mutant::PhantomRoute | Mutant::CoverFirst => "churn",
         Mutant::UncountedExpiry | Mutant::EarlyAck => "cut_and_heal",
     }
@@ -45,7 +46,7 @@ fn every_bug_is_found() {
 
 #[test]
 fn without_a_bug_none_is_found() {
-    for theme in ["exactly_once", "convergence", "restart", "churn", "cut_and_heal", "slow_peer"] {
+    for theme in ["exactly_once", "convergence", "restart", "churn", "cut_and_heal", "slow_peer", "warm_up"] {
         assert!(first_failure(None, theme).is_none(), "{theme}");
     }
 }

@@ -16,7 +16,8 @@ const SIEGE: usize = 2_000;
 ///
 /// ```text
 /// 0..8    that scenario of link-sim; two bytes are the seed of its world, the others choose its plan
-/// 8..32   one node between an honest peer and a hostile one: each byte is what happens next, or a detail of it
+/// 31      the ninth one
+/// 8..31   one node between an honest peer and a hostile one: each byte is what happens next, or a detail of it
 /// ```
 ///
 /// Panics with the whole plan if a law of the simulator is broken, or with what happened to the besieged node.
@@ -26,7 +27,11 @@ const SIEGE: usize = 2_000;
 pub fn node_inputs(data: &[u8]) -> BTreeSet<String> {
     let Some((mode, rest)) = data.split_first() else { return BTreeSet::new() };
     let scenarios = scenario::all();
-    match scenarios.get(usize::from(mode % 32)) {
+    let scenario = match usize::from(mode % 32) {
+        31 => scenarios.get(8),
+        number => scenarios[..8.min(scenarios.len())].get(number),
+    };
+    match scenario {
         Some(scenario) => world(scenario, rest),
         None => {
             let input = Shown(&rest[..rest.len().min(SIEGE)]);

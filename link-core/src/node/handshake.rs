@@ -317,7 +317,7 @@ impl Node {
                 reconciling: None,
                 difference: None,
                 comparisons: 0,
-                warming: self.warming && hello.capabilities & PREADD != 0,
+                warming: self.warming && hello.capabilities & PREADD != 0 && !mutant::on(Mutant::Cold),
                 theirs: 0,
                 confirmed: None,
                 last: Duration::ZERO,

@@ -43,6 +43,8 @@ pub(crate) struct Knowledge {
     off: BTreeMap<(Site, &'static str), bool>,
     /// By (who forwards, who wants).
     known: BTreeMap<(Site, Site), Vec<Known>>,
+    /// When the host of a node had its durable sessions again.
+    restored: Vec<Duration>,
     /// When a node forgot what it knew of another one, by (who knew, of whom).
     forgot: BTreeMap<(Site, Site), Duration>,
     /// By pairs, the smaller first.
@@ -82,6 +84,7 @@ impl Knowledge {
             paths: pairs.into_iter().map(|pair| (pair, Path::default())).collect(),
             imports,
             imports_changed: BTreeMap::new(),
+            restored: vec![Duration::ZERO; sites],
             forgot: BTreeMap::new(),
             off: BTreeMap::new(),
             clusters,
@@ -107,6 +110,11 @@ impl Knowledge {
         let mask = import_mask(&self.topics, filters);
         self.imports_changed.insert((site, cluster), now);
         self.with_flips(now, site, |model| drop(model.imports.insert((site, cluster), mask)));
+    }
+
+    /// The host of a node has its durable sessions again from then on: a peer that does not know of them yet learns it.
+    pub(crate) fn restores(&mut self, site: Site, at: Duration) {
+        self.restored[site] = at;
     }
 
     /// A node's link is switched on or off.
@@ -254,7 +262,7 @@ impl Knowledge {
                 let wanted = self.wanted(b, a, topic);
                 let news = if wanted { self.news } else { self.news + self.linger };
                 let Some(known) = self.known.get_mut(&(a, b)).and_then(|known| known.get_mut(topic)) else { continue };
-                if ready.max(disturbed).max(known.since) + news <= now {
+                if ready.max(disturbed).max(known.since).max(self.restored[b]).saturating_add(news) <= now {
                     known.certain = Some(wanted);
                 }
             }

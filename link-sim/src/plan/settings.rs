@@ -47,6 +47,9 @@ pub struct Settings {
     pub refuse_every: u64,
     /// How fast covering follows what is wanted.
     pub covering: Covering,
+    /// How long a node that has started announces additions only. Unless it is zero its host reports the sessions of durable
+    /// clients some time after the start.
+    pub warm_up: Duration,
     /// Filters of a device fleet that each node has from the beginning, of about 1,500 bytes each.
     pub fleet: usize,
 }
@@ -75,6 +78,7 @@ impl Settings {
         host: Duration::from_micros(200),
         refuse_every: 0,
         covering: Covering { stable: Duration::from_secs(1), per_second: 1000 },
+        warm_up: Duration::ZERO,
         fleet: 0,
     };
 
@@ -125,16 +129,17 @@ impl Settings {
         self.flight() * 4 + self.written(self.fleet * 1600 * 2) + Duration::from_millis(100)
     }
 
-    /// How long a cover that nobody wants any more stays announced at most, for what it hid to be announced first.
+    /// How long what nobody wants any more stays announced at most: a cover for what it hid to be announced first, and
+    /// anything while its node is warming up.
     pub fn linger(&self) -> Duration {
         // Clients, and what their filters make with each of some topics.
         let hidden = 64 + self.fleet as u32;
-        Duration::from_millis(100) * (hidden / (self.covering.per_second / 11).max(1) + 1)
+        Duration::from_millis(100) * (hidden / (self.covering.per_second / 11).max(1) + 1) + self.warm_up
     }
 
     /// The time after the last fault within which every link is live and both route sets of each are equal.
     pub fn heal(&self) -> Duration {
         // A half that hears nothing, a handshake that hangs, the longest pause, and the routes.
-        self.heartbeat * 4 + (self.connect_timeout + self.retry_max) * 3 + self.news() * 4
+        self.heartbeat * 4 + (self.connect_timeout + self.retry_max) * 3 + self.news() * 4 + self.warm_up
     }
 }

@@ -8,6 +8,7 @@ mod malicious_peer;
 mod misconfiguration;
 mod restart;
 mod slow_peer;
+mod warm_up;
 
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Scenario> {
         churn::scenario(),
         misconfiguration::scenario(),
         malicious_peer::scenario(),
+        warm_up::scenario(),
     ]
 }
 

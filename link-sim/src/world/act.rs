@@ -286,7 +286,7 @@ impl World {
     fn reconcile(&mut self, site: Site) {
         self.check_host(site);
         let state = &mut self.sites[site];
-        let Some(running) = state.running.as_mut() else { return };
+        let Some(running) = state.running.as_mut().filter(|running| !running.restoring) else { return };
         let moment = running.subscriptions.moment();
         running.subscriptions.reconcile(moment, state.broker.subscriptions().into_iter().collect());
         let changes = running.subscriptions.drain();

@@ -27,6 +27,7 @@ impl World {
     }
 
     pub(super) fn after(&mut self, site: Site) {
+        self.look_at_warmth(site);
         // A driver takes several inputs before it looks at the outputs.
         let late = self.rng.chance(1, 8);
         let pause = self.rng.between(Duration::ZERO, Duration::from_millis(1));

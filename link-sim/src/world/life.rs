@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use link_core::{
+    interest::Subscriptions,
     link::{ClusterName, LinkConfig, LinkError},
-    node::Node,
+    node::{Input, Node},
 };
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     site::{hostile_link, link_config, start},
 };
 use crate::{
+    broker::Reports,
     network::Item,
     plan::{Disk, Site},
     rng::Source,
@@ -44,13 +46,57 @@ impl World {
         {
             self.with_node(site, |node, clock| node.create_link(clock, config).map_err(|error| error.to_string()));
         }
-        // A host that reports its durable sessions before the node connects: what MUST be so for no message to be lost.
-        self.broker(site, |broker, reports| broker.start(disk, reports));
+        let warm_up = self.plan.settings.warm_up;
+        let mut back = Duration::from_millis(400);
+        if warm_up.is_zero() {
+            // A host that reports its durable sessions before the node connects: what MUST be so for no message to be lost.
+            self.broker(site, |broker, reports| broker.start(disk, reports));
+        } else {
+            // Or before it is warm.
+            let mut unheard = Subscriptions::new();
+            let mut reports = Reports { subscriptions: &mut unheard, published: Vec::new() };
+            self.sites[site].broker.start(disk, &mut reports);
+            self.knowledge.restores(site, Duration::MAX);
+            let restored = self.now + self.rng.between(Duration::ZERO, warm_up * 9 / 10);
+            self.queue.push(restored, Event::Restored(site, self.sites[site].life));
+            back = warm_up;
+        }
         self.after(site);
         self.note_announced(site);
         self.check_host(site);
-        let back = self.rng.between(Duration::from_millis(10), Duration::from_millis(400));
+        let back = self.rng.between(Duration::from_millis(10), back);
         self.queue.push(self.now + back, Event::Return(site));
+    }
+
+    /// A host that came back has its durable sessions again, and says so or lets the time to warm up pass.
+    pub(super) fn restored(&mut self, site: Site, life: u32) {
+        if self.sites[site].life != life || self.put_off(site, Event::Restored(site, life)) {
+            return;
+        }
+        let now = self.now;
+        let state = &mut self.sites[site];
+        let Some(running) = state.running.as_mut() else { return };
+        running.restoring = false;
+        let moment = running.subscriptions.moment();
+        running.subscriptions.reconcile(moment, state.broker.subscriptions().into_iter().collect());
+        self.trace.line(now, format_args!("{} has its sessions again", state.name));
+        self.broker(site, |_, _| {});
+        self.knowledge.restores(site, now);
+        if self.rng.chance(1, 2) {
+            self.input(site, Input::Warm);
+        }
+    }
+
+    /// While a node compares its set with what a peer has, changes wait.
+    pub(super) fn look_at_warmth(&mut self, site: Site) {
+        let Some(running) = self.sites[site].running.as_mut() else { return };
+        if running.warming && !running.node.is_warming() {
+            running.warming = false;
+            let until = self.now + self.plan.settings.flight() * 8;
+            for other in 0..self.sites.len() {
+                self.knowledge.disturbed(self.now, site, other, until);
+            }
+        }
     }
 
     /// Makes a link of a node, as the topology has it.

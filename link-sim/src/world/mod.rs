@@ -304,6 +304,7 @@ impl World {
             Event::Host { site, life, peer } => self.host_done(site, life, peer),
             Event::Start(site) => self.start(site),
             Event::Return(site) => self.clients_return(site),
+            Event::Restored(site, life) => self.restored(site, life),
             Event::Moved { client, leaves, enters } => self.moved(client, leaves, enters),
             Event::Restore(site, link) => self.restore_link(site, link),
             Event::HostHeals(site) => self.sites[site].each = self.plan.settings.host,

@@ -115,7 +115,9 @@ impl World {
                     self.knowledge.joined(self.now, id, site, peer);
                 }
             }
-            Some(kind::ROUTE_DELTA | kind::ROUTE_SNAPSHOT | kind::ROUTE_DIFFERENCE) if wire.ready.is_none() => {
+            Some(kind::ROUTE_DELTA | kind::ROUTE_SNAPSHOT | kind::ROUTE_DIFFERENCE | kind::ROUTE_PREADD)
+                if wire.ready.is_none() =>
+            {
                 self.knowledge.may_learn(site, peer);
             }
             Some(kind::ACK) => {

@@ -35,6 +35,8 @@ pub(super) enum Event {
     Start(Site),
     /// Clients whose node came back subscribe again.
     Return(Site),
+    /// The host of a node that came back has its durable sessions again.
+    Restored(Site, u32),
     /// The second half of a move.
     Moved { client: usize, leaves: Option<Site>, enters: Option<Site> },
     /// A link of a node is as in the topology again.

@@ -62,6 +62,10 @@ pub(super) struct Running {
     pub(super) ahead: Duration,
     pub(super) wake: Option<Duration>,
     pub(super) undrained: bool,
+    /// Its host does not have its durable sessions yet.
+    pub(super) restoring: bool,
+    /// It announced additions only when it was last looked at.
+    pub(super) warming: bool,
     /// Subscriptions so far, and the filters of which somebody waits to hear that they are acknowledged.
     pub(super) subscribed: u32,
     pub(super) barriers: BTreeMap<BarrierId, String>,
@@ -105,6 +109,7 @@ pub(super) fn start(
     config.route_ring = settings.route_ring;
     config.sketch_from = settings.sketch_from;
     config.covering = settings.covering;
+    config.warm_up = settings.warm_up;
     config.limits.max_frame = settings.max_frame;
     let mut seed = [0; 32];
     for chunk in seed.chunks_mut(8) {
@@ -124,6 +129,8 @@ pub(super) fn start(
         ahead: Duration::from_secs(ahead) + rng.between(Duration::ZERO, Duration::from_secs(1)),
         wake: None,
         undrained: false,
+        restoring: !settings.warm_up.is_zero(),
+        warming: !settings.warm_up.is_zero(),
         subscribed: 0,
         barriers: BTreeMap::new(),
         attempts: BTreeMap::new(),
