@@ -18,6 +18,8 @@
 
 mod barrier;
 mod changes;
+#[cfg(test)]
+mod collisions;
 mod dialling;
 mod handshake;
 mod input;
