@@ -139,3 +139,13 @@ fn a_link_that_is_down_costs_no_memory() {
     assert_eq!(status.peers[0].queued_bytes, 0);
     assert!(status.peers[0].announced.seq > (changes / 2) as u64, "{:?}", status.peers[0].announced);
 }
+
+/// A log that keeps all its changes is found.
+#[cfg(feature = "mutants")]
+#[test]
+fn deliberate_bugs_are_found() {
+    link_core::mutant::set(Some(link_core::mutant::Mutant::EndlessRing));
+    let found = std::panic::catch_unwind(a_link_that_is_down_costs_no_memory).is_err();
+    link_core::mutant::set(None);
+    assert!(found);
+}

@@ -4,7 +4,10 @@ use super::{
     Cell, Cells, Decoder, Difference, DifferenceCursor, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteLog, Sketch,
     SketchFault,
 };
-use crate::wire::RoutePosition;
+use crate::{
+    mutant::{self, Mutant},
+    wire::RoutePosition,
+};
 
 /// The writer's part of a comparison by sketches: how a reader's copy, of which cells come, differs from the set as it was
 /// when the comparison began.
@@ -138,7 +141,8 @@ impl Reconciling {
     }
 
     fn found(&self, log: &RouteLog) -> Comparison {
-        let Some(past) = log.past(self.to.seq) else { return Comparison::Snapshot };
+        let seq = if mutant::on(Mutant::SetOfNow) { log.position().seq } else { self.to.seq };
+        let Some(past) = log.past(seq) else { return Comparison::Snapshot };
         let mut adds = Vec::new();
         let difference = self.decoder.difference(|id| match past.filter(id) {
             Some(filter) => {
