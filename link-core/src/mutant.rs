@@ -1,4 +1,4 @@
-//! Deliberate bugs, one at a time, for the test that the simulator finds each of them: a checker that cannot fail is no
+//! Deliberate bugs, one at a time, for the tests that each of them is found: a checker that cannot fail is no
 //! checker. Without the feature `mutants` none can be switched on, and the compiler removes them.
 
 /// A deliberate bug.
@@ -34,12 +34,29 @@ pub enum Mutant {
     CoverFirst,
     /// A node that is warming up announces what it has so far as if it were all.
     Cold,
+    /// Changes are taken from a log that has just lost the first of them.
+    RingBase,
+    /// A position of another life of a log is taken for one of this.
+    OtherLife,
+    /// What unfinished steps have brought is not in the cells of a reader's sketch.
+    PartialCells,
+    /// A difference is taken without a look at its digest.
+    UncheckedDifference,
+    /// What a difference removes does not wait for its last part.
+    EarlyRemoval,
+    /// A difference is made of the set as it is now, and not as it was compared.
+    SetOfNow,
+    /// Cells that are made during a comparison are of the set as it is now.
+    CellsOfNow,
+    /// A log keeps all its changes.
+    EndlessRing,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
-    /// All of them.
-    pub const ALL: [Self; 15] = [
+    /// Those that the simulator finds. The others are found by tests of this crate: `deliberate_bugs_are_found` in several
+    /// files.
+    pub const SIMULATED: [Self; 15] = [
         Self::BatchGap,
         Self::RouteGap,
         Self::ClearThenFill,

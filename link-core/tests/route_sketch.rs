@@ -234,7 +234,7 @@ fn after_a_cut(n: usize, d: usize) -> Pair {
 #[test]
 fn the_cost_follows_the_change_and_not_the_table() {
     // Most bytes, and how often more cells are asked for.
-    for (d, bytes, requests) in [(0, 900, 0), (1, 950, 0), (10, 1_300, 0), (300, 35_000, 1), (1_000, 45_000, 2)] {
+    for (d, bytes, requests) in [(0, 900, 0), (1, 950, 0), (10, 1_300, 0), (300, 10_000, 0), (1_000, 30_000, 1)] {
         let mut costs = Vec::new();
         for n in [4_000, 16_000] {
             let pair = after_a_cut(n, d);
@@ -270,6 +270,18 @@ fn changes_that_are_kept_are_sent_as_they_are() {
     pair.change(fleet(0..20), fleet(2_000..2_020));
     pair.settle();
     assert_eq!(pair.method(), ResyncMethod::Tail);
+}
+
+/// As many changes as the writer keeps, and one less and more: the sets are equal without a second question.
+#[test]
+fn a_log_that_has_just_lost_what_is_needed_compares() {
+    for (changes, method) in [(99, ResyncMethod::Tail), (100, ResyncMethod::Tail), (101, ResyncMethod::Sketch)] {
+        let mut pair = Pair::new(100, fleet(0..2_000));
+        pair.cut();
+        pair.change(Vec::new(), fleet(2_000..2_000 + changes));
+        pair.settle();
+        assert_eq!((pair.method(), pair.count(kind::ROUTE_RESUME)), (method, (0, 0)), "{changes}: {:?}", pair.seen);
+    }
 }
 
 /// Another life of the writer with another key: what the reader holds is compared under the new one.
@@ -309,26 +321,28 @@ fn a_snapshot_that_broke_off_is_completed() {
     assert_eq!(pair.method(), ResyncMethod::Sketch, "{came} had come: {:?}", pair.seen);
 }
 
-/// The set goes on to change while it is compared.
+/// The set goes on to change while it is compared, by the cells that are kept or by others that are made for it.
 #[test]
 fn changes_during_a_comparison_are_not_lost() {
-    let mut pair = Pair::new(100, fleet(0..5_000));
-    pair.cut();
-    pair.change(fleet(0..150), fleet(5_000..5_150));
-    pair.change(fleet(5_000..5_010), fleet(0..10));
-    // The writer has asked for cells; before they come it changes again.
-    let (mut asked, mut held) = (0, Vec::new());
-    for step in 0..200 {
-        pair.run_once();
-        if pair.count(kind::ROUTE_NEED).0 > asked {
-            asked += 1;
-            held.push(step);
-            pair.change(fleet([20 + 4_000 * asked]), fleet([6_000 + asked, 11 + asked]));
+    for (n, d) in [(5_000, 500), (20_000, 2_500)] {
+        let mut pair = Pair::new(100, fleet(0..n));
+        pair.cut();
+        pair.change(fleet(0..d), fleet(n..n + d));
+        pair.change(fleet(n..n + 10), fleet(0..10));
+        // The writer has asked for cells; before they come it changes again.
+        let mut asked = 0;
+        for _ in 0..200 {
+            pair.run_once();
+            if pair.count(kind::ROUTE_NEED).0 > asked {
+                asked += 1;
+                pair.change(fleet([d + 1_000 * asked]), fleet([2 * n + asked, 10 + asked]));
+            }
         }
+        assert!(asked > 0, "{:?}", pair.seen);
+        pair.settle();
+        assert_eq!(pair.method(), ResyncMethod::Sketch, "{:?}", pair.seen);
+        assert_eq!(pair.count(kind::ROUTE_RESUME), (0, 0), "{:?}", pair.seen);
     }
-    assert!(asked > 0, "{:?}", pair.seen);
-    pair.settle();
-    assert_eq!(pair.method(), ResyncMethod::Sketch, "{:?}", pair.seen);
 }
 
 impl Pair {
@@ -361,6 +375,7 @@ fn what_is_wrong_is_found_and_mended() {
         pair.on_the_way = Box::new(move |_, mut frame| {
             if left > 0 {
                 match (&mut frame, what) {
+                    (Frame::Ready(ready), 0) if !ready.cells.is_empty() => ready.cells[7].ids ^= 1 << 20,
                     (Frame::RouteCells(cells), 0) => cells.cells[7].ids ^= 1 << 20,
                     (Frame::RouteDifference(part), 1) => part.removes[3].0 ^= 1,
                     (Frame::RouteDifference(part), 2) => part.adds[3] = filter("something/else"),
@@ -374,6 +389,29 @@ fn what_is_wrong_is_found_and_mended() {
         pair.settle();
         assert_eq!(pair.method(), ResyncMethod::Snapshot, "{what}: {:?}", pair.seen);
         assert!(!pair.nodes[READER].publisher().wants("something/else"));
+    }
+}
+
+/// First cells are 1,152 at most, whatever the peer says that it knows.
+#[test]
+fn a_reader_that_sends_too_many_cells_at_once_is_thrown_out() {
+    for (cells, refused) in [(1_152, false), (1_153, true)] {
+        let mut pair = Pair::new(0, fleet(0..5_000));
+        pair.cut();
+        pair.change(fleet(0..400), fleet(5_000..5_400));
+        let mut left = 1;
+        pair.on_the_way = Box::new(move |_, mut frame| {
+            if let Frame::Ready(ready) = &mut frame
+                && !ready.cells.is_empty()
+                && left > 0
+            {
+                left -= 1;
+                ready.cells.resize(cells, ready.cells[0]);
+            }
+            Some(frame)
+        });
+        pair.settle();
+        assert_eq!(pair.count(kind::CLOSE).0 > 0, refused, "{cells}: {:?}", pair.seen);
     }
 }
 
@@ -396,4 +434,23 @@ fn a_writer_that_asks_for_cells_again_and_again_is_thrown_out() {
         asked += 1;
     }
     assert!((20..100).contains(&asked), "{asked}");
+}
+
+/// Each deliberate bug of a comparison breaks a test.
+#[cfg(feature = "mutants")]
+#[test]
+fn deliberate_bugs_are_found() {
+    use link_core::mutant::{Mutant, set};
+    let found_by: [(Mutant, fn()); 4] = [
+        (Mutant::UncheckedDifference, what_is_wrong_is_found_and_mended),
+        (Mutant::RingBase, a_log_that_has_just_lost_what_is_needed_compares),
+        (Mutant::SetOfNow, changes_during_a_comparison_are_not_lost),
+        (Mutant::CellsOfNow, changes_during_a_comparison_are_not_lost),
+    ];
+    for (mutant, test) in found_by {
+        set(Some(mutant));
+        let found = std::panic::catch_unwind(test).is_err();
+        set(None);
+        assert!(found, "nothing finds {mutant:?}");
+    }
 }

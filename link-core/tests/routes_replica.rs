@@ -6,9 +6,11 @@ mod routes_model;
 use link_core::{
     index::FilterIndex,
     interest::InterestChange,
-    routes::{RouteChange, RouteFault, RouteLog, RouteReplica},
+    routes::{Resume, RouteChange, RouteFault, RouteId, RouteLog, RouteReplica},
     topic::TopicFilter,
-    wire::{CloseCode, Digest, RouteDelta, RouteOp, RoutePosition, RoutePreadd, RouteSnapshot},
+    wire::{
+        CloseCode, Digest, Incarnation, RouteDelta, RouteDifference, RouteOp, RoutePosition, RoutePreadd, RouteSnapshot,
+    },
 };
 use routes_model::*;
 
@@ -476,4 +478,67 @@ fn retired_routes_end_with_what_a_cut_snapshot_left() {
         reader.part(part).unwrap();
     }
     assert_eq!(reader.counts(), ["0", "a", "b"]);
+}
+
+/// What a difference adds counts at once, what it removes with its last part and never without it.
+#[test]
+fn what_a_difference_removes_waits_for_its_last_part() {
+    let log = log_of(&["a", "b", "e", "f"]);
+    let id = |text: &str| RouteId::from_hash(log.key().hash(text));
+    let part = |part, last, adds: &[&str], removes: &[&str]| RouteDifference {
+        to: log.position(),
+        part,
+        last,
+        adds: adds.iter().map(|text| filter(text)).collect(),
+        removes: removes.iter().map(|text| id(text)).collect(),
+    };
+    let mut reader = Reader::at(&log_of(&["a", "b", "c", "d"]));
+    let take = |reader: &mut Reader, part| {
+        let result = reader.replica.apply_difference(&mut reader.index, part);
+        reader.took(result)
+    };
+    take(&mut reader, part(0, false, &["e"], &["c"])).unwrap();
+    assert_eq!(reader.counts(), ["a", "b", "c", "d", "e"]);
+    // The connection breaks; another one begins anew, and ends with an id that is not right.
+    reader.replica.interrupted();
+    take(&mut reader, part(0, false, &["e", "f"], &["c"])).unwrap();
+    let seq = log.position().seq;
+    assert_eq!(take(&mut reader, part(1, true, &[], &["b"])), Err(RouteFault::Digest { seq }));
+    assert_eq!(reader.counts(), ["a", "b", "c", "d", "e", "f"]);
+    take(&mut reader, part(0, false, &["e"], &["c"])).unwrap();
+    take(&mut reader, part(1, true, &["f"], &["d"])).unwrap();
+    assert_eq!(reader.counts(), ["a", "b", "e", "f"]);
+    assert_eq!(reader.replica.position(), Some(log.position()));
+}
+
+/// Where another life stands says nothing, also where that life's changes would be kept.
+#[test]
+fn a_position_of_another_life_leads_nowhere() {
+    let log = log_of(&["a", "b", "c"]);
+    let Incarnation { counter, nonce } = log.position().incarnation;
+    for seq in 0..=log.position().seq {
+        for incarnation in [Incarnation { counter: counter - 1, nonce }, Incarnation { counter, nonce: !nonce }] {
+            let holds = RoutePosition { incarnation, seq, ..log.position() };
+            assert_eq!(log.resume(Some(&holds)), Resume::Snapshot, "{holds:?}");
+        }
+    }
+}
+
+/// Each deliberate bug of a step breaks a test.
+#[cfg(feature = "mutants")]
+#[test]
+fn deliberate_bugs_are_found() {
+    use link_core::mutant::{Mutant, set};
+    let found_by: [(Mutant, fn()); 4] = [
+        (Mutant::EarlyRemoval, what_a_difference_removes_waits_for_its_last_part),
+        (Mutant::UncheckedDifference, what_a_difference_removes_waits_for_its_last_part),
+        (Mutant::PartialCells, what_a_difference_removes_waits_for_its_last_part),
+        (Mutant::OtherLife, a_position_of_another_life_leads_nowhere),
+    ];
+    for (mutant, test) in found_by {
+        set(Some(mutant));
+        let found = std::panic::catch_unwind(test).is_err();
+        set(None);
+        assert!(found, "nothing finds {mutant:?}");
+    }
 }

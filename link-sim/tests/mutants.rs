@@ -19,6 +19,7 @@ fn theme(mutant: Mutant) -> &'static str {
         Mutant::Cold => "warm_up",
         Mutant::Forward | Mutant::PhantomRoute | Mutant::CoverFirst => "churn",
         Mutant::UncountedExpiry | Mutant::EarlyAck => "cut_and_heal",
+        other => panic!("{other:?} is found by a test of link-core"),
     }
 }
 
@@ -33,7 +34,7 @@ fn first_failure(mutant: Option<Mutant>, theme: &str) -> Option<Failure> {
 #[test]
 fn every_bug_is_found() {
     let mut survivors = Vec::new();
-    for mutant in Mutant::ALL {
+    for mutant in Mutant::SIMULATED {
         match first_failure(Some(mutant), theme(mutant)) {
             Some(Failure { seed, violation, .. }) => {
                 println!("{mutant:?}: {} {seed}: {:?}: {}", theme(mutant), violation.law, violation.what);

@@ -19,6 +19,8 @@
 
 mod barrier;
 mod changes;
+#[cfg(test)]
+mod collisions;
 mod dialling;
 mod handshake;
 mod input;

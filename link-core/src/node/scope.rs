@@ -53,6 +53,8 @@ impl Node {
             peer.part = Part::Ready;
             let link = peer.link;
             self.timers.clear(Timer::Replace(id));
+            // While it was away its routes may have been taken out, also after it had connected.
+            self.route_peer(id);
             self.share_lanes(link);
         }
     }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     interest::InterestChange,
+    mutant::{self, Mutant},
     topic::TopicFilter,
     wire::{Digest, Incarnation, RouteDelta, RouteOp, RoutePosition},
 };
@@ -146,7 +147,10 @@ impl RouteLog {
     /// Says how a peer that holds `holds` is brought up to date. A peer that holds a later life than this log's is
     /// helped by none of it: [`raise`](Self::raise) above that life first.
     pub fn resume(&self, holds: Option<&RoutePosition>) -> Resume {
-        let Some(holds) = holds.filter(|holds| holds.incarnation == self.incarnation) else { return Resume::Snapshot };
+        let Some(holds) = holds.filter(|holds| holds.incarnation == self.incarnation || mutant::on(Mutant::OtherLife))
+        else {
+            return Resume::Snapshot;
+        };
         if *holds == self.position() {
             return Resume::UpToDate;
         }
@@ -204,7 +208,7 @@ impl RouteLog {
     pub(super) fn cells_at(&self, seq: u64, range: Range<usize>) -> Cells {
         let mut cells =
             Cells::build(self.key(), range, self.view.announced().keys().map(|route| id_of(self.key(), route)));
-        let since = self.changes_since(seq).into_iter().flatten();
+        let since = self.changes_since(seq).into_iter().flatten().filter(|_| !mutant::on(Mutant::CellsOfNow));
         cells.toggle_all(since.map(|change| id_of(self.key(), parts(&change.op).0)));
         cells
     }
@@ -291,7 +295,11 @@ impl RouteLog {
 
     /// How many kept changes come after `seq`.
     fn back(&self, seq: u64) -> Option<usize> {
-        usize::try_from(self.seq.checked_sub(seq)?).ok().filter(|back| *back <= self.ring.len())
+        let back = usize::try_from(self.seq.checked_sub(seq)?).ok()?;
+        if mutant::on(Mutant::RingBase) && back == self.ring.len() + 1 {
+            return Some(self.ring.len());
+        }
+        Some(back).filter(|back| *back <= self.ring.len())
     }
 
     /// The change that made `seq`, if it is kept.
@@ -319,7 +327,7 @@ impl RouteLog {
             }
             self.seq += 1;
             self.ring.push_back(Change { op, digest: self.outline.digest(), count: self.outline.count() });
-            if self.ring.len() > self.capacity {
+            if self.ring.len() > self.capacity && !mutant::on(Mutant::EndlessRing) {
                 self.ring.pop_front();
             }
         }

@@ -88,6 +88,8 @@ pub use log::{Resume, RouteLog};
 pub use reconcile::{Comparison, FIRST_CELLS, MOST_FIRST_CELLS, Reconciling};
 pub use replica::RouteReplica;
 pub use sharing::SharedLogs;
+#[cfg(test)]
+pub(crate) use sketch::narrow;
 pub use sketch::{
     Cell, Cells, Decoder, Difference, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteId, Sketch, SketchFault,
 };

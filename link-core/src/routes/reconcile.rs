@@ -4,7 +4,10 @@ use super::{
     Cell, Cells, Decoder, Difference, DifferenceCursor, Estimator, MAINTAINED_CELLS, MAX_CELLS, RouteLog, Sketch,
     SketchFault,
 };
-use crate::wire::RoutePosition;
+use crate::{
+    mutant::{self, Mutant},
+    wire::RoutePosition,
+};
 
 /// The writer's part of a comparison by sketches: how a reader's copy, of which cells come, differs from the set as it was
 /// when the comparison began.
@@ -77,6 +80,7 @@ impl Reconciling {
     pub fn new(log: &RouteLog, theirs: u64, since: Option<u64>) -> Self {
         let changes = since.and_then(|since| log.position().seq.checked_sub(since));
         let (sketch, estimator) = log.outline().parts();
+        let larger = log.position().count.max(theirs);
         Self {
             to: log.position(),
             theirs,
@@ -85,7 +89,7 @@ impl Reconciling {
             beyond: Cells::new(log.key(), 0..0),
             decoder: Decoder::new(log.key()),
             estimate: None,
-            changes: changes.filter(|changes| cells_for(*changes) <= MAINTAINED_CELLS),
+            changes: changes.filter(|changes| are_few(*changes, larger)),
             asked: 0,
             rounds: 0,
         }
@@ -151,7 +155,8 @@ impl Reconciling {
     }
 
     fn found(&self, log: &RouteLog) -> Comparison {
-        let Some(past) = log.past(self.to.seq) else { return Comparison::Snapshot };
+        let seq = if mutant::on(Mutant::SetOfNow) { log.position().seq } else { self.to.seq };
+        let Some(past) = log.past(seq) else { return Comparison::Snapshot };
         let mut adds = Vec::new();
         let difference = self.decoder.difference(|id| match past.filter(id) {
             Some(filter) => {
@@ -197,15 +202,24 @@ impl Reconciling {
     }
 
     fn is_far(&self, differences: u64) -> bool {
-        let larger = self.to.count.max(self.theirs);
-        // A few are always worth it.
-        differences > FIRST_CELLS as u64 && differences.saturating_mul(100) > larger.saturating_mul(MOST_DIFFERENCES)
+        is_far(differences, self.to.count.max(self.theirs))
     }
 }
 
-/// How many cells a reader sends at first, if it knows how many changes there were.
-pub(super) fn first_cells(changes: Option<u64>) -> usize {
-    let worth = changes.filter(|changes| cells_for(*changes) <= MAINTAINED_CELLS).and_then(|n| usize::try_from(n).ok());
+/// Whether the whole set is shorter than what so many differences take. `larger`: routes of the larger set.
+fn is_far(differences: u64, larger: u64) -> bool {
+    // A few are always worth it.
+    differences > FIRST_CELLS as u64 && differences.saturating_mul(100) > larger.saturating_mul(MOST_DIFFERENCES)
+}
+
+/// Whether it is worth while to count on as many differences as there were changes: often there are fewer.
+fn are_few(changes: u64, larger: u64) -> bool {
+    cells_for(changes) <= MAINTAINED_CELLS && !is_far(changes, larger)
+}
+
+/// How many cells a reader sends at first, if it knows how many changes there were. `larger`: routes of the larger set.
+pub(super) fn first_cells(changes: Option<u64>, larger: u64) -> usize {
+    let worth = changes.filter(|changes| are_few(*changes, larger)).and_then(|changes| usize::try_from(changes).ok());
     match worth {
         // Few need up to six each.
         Some(changes @ 0..=10) => 4 + 6 * changes,

@@ -37,6 +37,11 @@ impl<V> RouteTable<V> {
         self.entries.find(id.0, |(filter, _)| id_of(&self.key, filter) == id)
     }
 
+    /// A filter with this id for which `is` says so.
+    pub(super) fn find(&self, id: RouteId, is: impl Fn(&TopicFilter) -> bool) -> Option<&TopicFilter> {
+        self.entries.find(id.0, |(filter, _)| is(filter)).map(|(filter, _)| filter)
+    }
+
     /// All, in the order of the table, which the history of the table settles.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(TopicFilter, V)> {
         self.entries.iter()
