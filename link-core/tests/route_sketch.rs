@@ -392,10 +392,10 @@ fn what_is_wrong_is_found_and_mended() {
     }
 }
 
-/// First cells are 1,152 at most, whatever the peer says that it knows.
+/// First cells are 1,024 at most, whatever the peer says that it knows.
 #[test]
 fn a_reader_that_sends_too_many_cells_at_once_is_thrown_out() {
-    for (cells, refused) in [(1_152, false), (1_153, true)] {
+    for (cells, refused) in [(1_024, false), (1_025, true)] {
         let mut pair = Pair::new(0, fleet(0..5_000));
         pair.cut();
         pair.change(fleet(0..400), fleet(5_000..5_400));
