@@ -71,15 +71,17 @@ fn wan(json: bool) -> Result<(), Failure> {
     }
     let path = Path { rate: 100_000_000, rtt: 100, loss: 0.0 };
     let mut rows = Vec::new();
-    println!("| over | what there was | n | d | by | both know, ms: median (least to most) | the reader knows, ms |");
-    println!("|---|---|--:|--:|---|--:|--:|");
+    println!(
+        "| over | what there was | n | d | by | both know, ms: median (least to most) | the reader knows, ms | resync, ms |"
+    );
+    println!("|---|---|--:|--:|---|--:|--:|--:|");
     for (way, history) in
         [(Way::QuicCubic, true), (Way::QuicCubic, false), (Way::MqttCubic, true), (Way::MqttCubic, false)]
     {
         let row = measure_routes(path, way, history, (1_000_000, 1_000), 5)?;
         let of = |times: &[f64], at| quantile(&mut times.to_vec(), at);
         println!(
-            "| {} | {} history | {} | {} | {} | {:.0} ({:.0} to {:.0}) | {:.0} |",
+            "| {} | {} history | {} | {} | {} | {:.0} ({:.0} to {:.0}) | {:.0} | {:.0} |",
             way.name(),
             if history { "with" } else { "without" },
             row.n,
@@ -89,6 +91,7 @@ fn wan(json: bool) -> Result<(), Failure> {
             of(&row.took, 0.0),
             of(&row.took, 1.0),
             of(&row.reader, 0.5),
+            of(&row.resync, 0.5),
         );
         rows.push(row);
     }

@@ -47,6 +47,8 @@ pub struct Reconnect {
     pub took: Vec<f64>,
     /// The same until the reader, which dials, knew it.
     pub reader: Vec<f64>,
+    /// What the reader's status says that the resync took: without connecting and the HELLOs.
+    pub resync: Vec<f64>,
     /// How the copy was brought up to date, the last time.
     pub method: String,
 }
@@ -67,7 +69,7 @@ pub fn measure_routes(
     let connected = Arc::new(Mutex::new(None));
     let pair = Pair::start(&ends, way, history, &fleet, Arc::clone(&connected))?;
     let mut reconnect =
-        Reconnect { path, way, history, n, d, took: Vec::new(), reader: Vec::new(), method: String::new() };
+        Reconnect { path, way, history, n, d, took: vec![], reader: vec![], resync: vec![], method: String::new() };
     for _ in 0..cuts {
         ends.net.change(Direction::Both, |path| path.cut = true);
         pair.both(&ends, |status| status.state != LinkState::Live)?;
@@ -91,6 +93,8 @@ pub fn measure_routes(
         if peer.held.is_none_or(|held| held.count != count) {
             return Err(format!("the reader holds {:?}, not {count} routes", peer.held).into());
         }
+        let resync = peer.routes_in.resync.and_then(|resync| resync.took).ok_or("the resync has no end")?;
+        reconnect.resync.push(resync.as_secs_f64() * 1e3);
         reconnect.reader.push(since(near.0));
         reconnect.took.push(since(near.0.max(far.0)));
         let method = far.1.peers.first().and_then(|peer| peer.routes_out.resync).map(|resync| resync.method);
