@@ -87,6 +87,10 @@ pub(crate) fn streams(channels: u16) -> u32 {
     u32::from(channels) + DETACHED
 }
 
+/// What a new connection sends before it has heard anything: ten packets of a path for 1,500 bytes, as a TCP connection does
+/// (RFC 6928). What is said when a link comes up fits it.
+const FIRST_WINDOW: u64 = 14_720;
+
 /// A connection on which nothing was heard for so many keep-alives is lost.
 const SILENT: u32 = 3;
 
@@ -112,7 +116,9 @@ impl QuicSettings {
             .datagram_send_buffer_size(self.datagram_buffer);
         match self.congestion {
             Congestion::Cubic => {
-                config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::CubicConfig::default()))
+                let mut cubic = quinn::congestion::CubicConfig::default();
+                cubic.initial_window(FIRST_WINDOW);
+                config.congestion_controller_factory(std::sync::Arc::new(cubic))
             }
             Congestion::Bbr => {
                 config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::BbrConfig::default()))
