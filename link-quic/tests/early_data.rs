@@ -110,8 +110,9 @@ async fn repeated_early_data_does_nothing() {
     assert!(!matches!(again, Ok(Accepted::Connection(_))), "a repetition was taken for a peer");
     // And the port still answers.
     let eu = Node::start("eu", QuicTransport::new(early()), vec![dials]);
-    let accepted = tokio::time::timeout(PATIENCE, server.accept()).await.unwrap();
-    assert!(matches!(accepted, Accepted::Connection(_)));
+    // Of a repetition that was turned away it may say so only now.
+    let lets_in = async { while !matches!(server.accept().await, Accepted::Connection(_)) {} };
+    tokio::time::timeout(PATIENCE, lets_in).await.unwrap();
     drop(eu);
 }
 
