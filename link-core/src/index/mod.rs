@@ -123,3 +123,4 @@ pub use filter_index::{Cursor, FilterIndex, Pairs, Reader, Snapshot};
 pub(crate) use handle::{Handle, Placed};
 pub use leaf::Value;
 pub use matches::Matches;
+pub(crate) use tree::{address, buddy};

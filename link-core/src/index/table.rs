@@ -228,7 +228,7 @@ impl<V: Value> Table<V> {
             || self.wild.leaf_of(hasher, &key, value).is_some_and(|block| block.contains(&key, value))
     }
 
-    /// The handle of a filter, if it lies where it is found by one.
+    /// The handle of a filter, by which it is found if it is exact, or lies among the shaped ones.
     pub(super) fn handle_of(&self, filter: &TopicFilter) -> Option<Handle> {
         let (text, hasher) = (filter.pattern(), self.hasher());
         if !filter.is_wildcard() {

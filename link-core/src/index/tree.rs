@@ -328,14 +328,14 @@ impl<L> Slot<L> {
 
 /// Linear hashing: as many low bits of the hash as `width` needs, one less where that child is not there yet.
 #[inline]
-pub(super) fn address(hash: u64, width: usize) -> usize {
+pub(crate) fn address(hash: u64, width: usize) -> usize {
     let bits = width.next_power_of_two();
     let at = hash as usize & (bits - 1);
     if at < width { at } else { at - bits / 2 }
 }
 
 /// The child that was split into itself and child `at`.
-pub(super) fn buddy(at: usize) -> usize {
+pub(crate) fn buddy(at: usize) -> usize {
     at - (1 << at.ilog2())
 }
 

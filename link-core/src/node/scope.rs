@@ -53,7 +53,7 @@ impl Node {
             peer.part = Part::Ready;
             let link = peer.link;
             self.timers.clear(Timer::Replace(id));
-            // While it was away its routes may have been taken out, also after it had connected.
+            // While it was away, also after it had connected, what it wants may have been passed by.
             self.route_peer(id);
             self.share_lanes(link);
         }

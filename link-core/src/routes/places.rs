@@ -1,6 +1,6 @@
 //! Where in the topic index each route of a copy is, by its id.
 
-use crate::index::Handle;
+use crate::index::{Handle, address, buddy};
 
 /// The handles of routes, found by hashes of their ids. Neither ids nor filters are kept: the index has the filters, and
 /// the hash of what a handle finds tells.
@@ -159,18 +159,6 @@ fn add(segment: &mut Vec<Entry>, entry: Entry) {
 
 fn print(hash: u64) -> u8 {
     (hash >> 56) as u8
-}
-
-/// The segment of a hash, of so many.
-fn address(hash: u64, width: usize) -> usize {
-    let whole = width.next_power_of_two() - 1;
-    let at = hash as usize & whole;
-    if at < width { at } else { at & (whole >> 1) }
-}
-
-/// The segment from which a new one takes its entries.
-fn buddy(new: usize) -> usize {
-    new - (new + 1).next_power_of_two() / 2
 }
 
 #[cfg(test)]
