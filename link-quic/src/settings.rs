@@ -34,7 +34,7 @@ pub struct QuicSettings {
     pub early_data: bool,
     /// How the rate is found.
     pub congestion: Congestion,
-    /// Whether paths are probed for larger packets. On by default; switch it off where a simulated network carries none.
+    /// Whether paths are probed for packets of 1,326 and 1,452 bytes instead of 1,200 (RFC 8899). On by default; switch it off where a simulated network carries none.
     pub discover_mtu: bool,
     /// Handshakes that may be under way on the accepting side; 64 by default. A quarter of them may be with one address (of
     /// IPv6: with one network of 64 bits). With more than half of these, or of all, a peer has to prove its address first
@@ -91,6 +91,10 @@ pub(crate) fn streams(channels: u16) -> u32 {
 /// (RFC 6928). What is said when a link comes up fits it.
 const FIRST_WINDOW: u64 = 14_720;
 
+/// Bytes of a packet that are worth another probe. From 1,200 over 1,326 to 1,452, the most that a path for 1,500 bytes
+/// takes, it is two probes and two round trips, so that none is in the first window any more when a link says what it has.
+const LEAST_GAIN: u16 = 64;
+
 /// A connection on which nothing was heard for so many keep-alives is lost.
 const SILENT: u32 = 3;
 
@@ -124,9 +128,9 @@ impl QuicSettings {
                 config.congestion_controller_factory(std::sync::Arc::new(quinn::congestion::BbrConfig::default()))
             }
         };
-        if !self.discover_mtu {
-            config.mtu_discovery_config(None);
-        }
+        let mut discovery = quinn::MtuDiscoveryConfig::default();
+        discovery.minimum_change(LEAST_GAIN);
+        config.mtu_discovery_config(self.discover_mtu.then_some(discovery));
         config
     }
 }
