@@ -1,6 +1,9 @@
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -43,7 +46,8 @@ pub struct Reconnect {
     /// Number of changes during the cut.
     pub d: usize,
     /// From the moment at which the dialler's connection was up until both ends knew that the sets are equal, in
-    /// milliseconds, of each cut.
+    /// milliseconds, of each cut. It is dialled when the path is there again: one that began before has lost packets, and
+    /// sends less at first.
     pub took: Vec<f64>,
     /// The same until the reader, which dials, knew it.
     pub reader: Vec<f64>,
@@ -66,11 +70,12 @@ pub fn measure_routes(
 ) -> Result<Reconnect, Failure> {
     let ends = Ends::new(&path, way, 7)?;
     let mut fleet = Fleet::new(n)?;
-    let connected = Arc::new(Mutex::new(None));
-    let pair = Pair::start(&ends, way, history, &fleet, Arc::clone(&connected))?;
+    let wire = Wire::default();
+    let pair = Pair::start(&ends, way, history, &fleet, wire.clone())?;
     let mut reconnect =
         Reconnect { path, way, history, n, d, took: vec![], reader: vec![], resync: vec![], method: String::new() };
     for _ in 0..cuts {
+        wire.cut.store(true, Ordering::Relaxed);
         ends.net.change(Direction::Both, |path| path.cut = true);
         pair.both(&ends, |status| status.state != LinkState::Live)?;
         change(&pair.far, fleet.change(d)?);
@@ -82,12 +87,13 @@ pub fn measure_routes(
             Ok(())
         })?;
         ends.net.change(Direction::Both, |path| path.cut = false);
+        wire.cut.store(false, Ordering::Relaxed);
         let count = n as u64;
         let (near, far) = pair.both(&ends, move |status| {
             let peer = status.peers.first();
             status.state == LinkState::Live && peer.is_some_and(|peer| peer.routes_out.equal && peer.routes_in.equal)
         })?;
-        let up = connected.lock().unwrap_or_else(PoisonError::into_inner).ok_or("nothing was dialled")?;
+        let up = wire.connected.lock().unwrap_or_else(PoisonError::into_inner).ok_or("nothing was dialled")?;
         let since = |at: Instant| at.saturating_duration_since(up).as_secs_f64() * 1e3;
         let peer = near.1.peers.first().ok_or("no peer")?;
         if peer.held.is_none_or(|held| held.count != count) {
@@ -124,13 +130,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn start(
-        ends: &Ends,
-        way: Way,
-        history: bool,
-        fleet: &Fleet,
-        connected: Arc<Mutex<Option<Instant>>>,
-    ) -> Result<Self, Failure> {
+    fn start(ends: &Ends, way: Way, history: bool, fleet: &Fleet, wire: Wire) -> Result<Self, Failure> {
         let address = SocketAddr::from((ends.net.b().address(), 14567));
         let is_quic = matches!(way, Way::QuicCubic | Way::QuicBbr);
         let scheme = if is_quic { "quic" } else { "mqtt" };
@@ -159,7 +159,7 @@ impl Pair {
         change(&far, fleet.all());
         let inner: Arc<dyn Transport> =
             if is_quic { Arc::new(QuicTransport::new(settings)) } else { Arc::new(MqttTransport::new()) };
-        let transport = Arc::new(Timed { inner, connected });
+        let transport = Arc::new(Timed { inner, wire });
         let near = ends.a(async move { start("us", transport, to, history) })?;
         let pair = Self { near, far, broker };
         let n = fleet.filters().len() as u64;
@@ -229,10 +229,18 @@ fn start(name: &str, transport: Arc<dyn Transport>, link: LinkConfig, history: b
     Ok(builder.transport(transport).link(link).start(MemoryBroker::new())?)
 }
 
-/// A transport that notes when the last dial led to a connection.
+/// What a transport and the measurement tell each other.
+#[derive(Clone, Default)]
+struct Wire {
+    cut: Arc<AtomicBool>,
+    /// When the last dial led to a connection.
+    connected: Arc<Mutex<Option<Instant>>>,
+}
+
+/// A transport that does not dial during a cut.
 struct Timed {
     inner: Arc<dyn Transport>,
-    connected: Arc<Mutex<Option<Instant>>>,
+    wire: Wire,
 }
 
 #[async_trait]
@@ -242,8 +250,12 @@ impl Transport for Timed {
     }
 
     async fn dial(&self, dial: &Dial) -> Result<Connection, DialError> {
+        if self.wire.cut.load(Ordering::Relaxed) {
+            let reason = "the path is cut".to_owned();
+            return Err(DialError::Unreachable { endpoint: dial.endpoint.clone(), reason });
+        }
         let connection = self.inner.dial(dial).await?;
-        *self.connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.wire.connected.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(connection)
     }
 }
