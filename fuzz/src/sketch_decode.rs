@@ -25,7 +25,7 @@ pub fn sketch_decode(data: &[u8]) {
         let bytes = std::array::from_fn(|at| words.get(at).copied().unwrap_or_default());
         let came = Cell::from_bytes(bytes);
         // Where the lie goes: in order, or anywhere.
-        let place = if kind & 4 == 0 { at } else { came.check as usize } % end;
+        let place = if kind & 4 == 0 { at } else { usize::from(u16::from_be_bytes([bytes[7], bytes[8]])) } % end;
         let before = there[place];
         match kind % 4 {
             0 => {}
@@ -73,7 +73,7 @@ pub fn sketch_decode(data: &[u8]) {
 
 /// Some id for each number.
 fn id(number: u8) -> RouteId {
-    RouteId((u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    RouteId::from_number((u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 fn found(difference: &Difference) -> BTreeSet<RouteId> {

@@ -177,7 +177,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "resume-cells",
             Frame::RouteResume(RouteResume {
                 holds: None,
-                cells: vec![Cell { ids: 0x0102_0304_0506_0708, check: 0x090a_0b0c }, Cell::default()],
+                cells: vec![Cell::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9]), Cell::default()],
             }),
         ),
         ("need", Frame::RouteNeed(RouteNeed { first: 64, count: 960, estimator: true })),
@@ -185,7 +185,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "cells",
             Frame::RouteCells(RouteCells {
                 first: 64,
-                cells: vec![Cell { ids: 0x1122_3344_5566_7788, check: 0x99aa_bbcc }],
+                cells: vec![Cell::from_bytes([0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99])],
                 estimator: None,
             }),
         ),
@@ -196,7 +196,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 part: 0,
                 last: true,
                 adds: vec![filter("fleet/7/temp")],
-                removes: vec![RouteId(0x1122_3344_5566_7788)],
+                removes: vec![RouteId::from_number(0x1122_3344_5566)],
             }),
         ),
         (

@@ -52,7 +52,7 @@ fn lanes() -> impl Strategy<Value = Vec<LaneMark>> {
 }
 
 fn cells() -> impl Strategy<Value = Vec<Cell>> {
-    vec(any::<(u64, u32)>().prop_map(|(ids, check)| Cell { ids, check }), 0..5)
+    vec(any::<[u8; Cell::BYTES]>().prop_map(Cell::from_bytes), 0..5)
 }
 
 prop_compose! {
@@ -126,7 +126,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         (position(), any::<(u32, bool)>(), vec(filter(), 0..20), vec(any::<u64>(), 0..20)).prop_map(
             |(to, (part, last), adds, removes)| {
-                let removes = removes.into_iter().map(RouteId).collect();
+                let removes = removes.into_iter().map(RouteId::from_number).collect();
                 Frame::RouteDifference(RouteDifference { to, part, last, adds, removes })
             }
         ),

@@ -116,7 +116,7 @@ impl Speaker {
                 part: source.below(2) as u32,
                 last: source.chance(1, 2),
                 adds: (0..source.index(4)).filter_map(|_| filter(source)).collect(),
-                removes: (0..source.index(4)).map(|_| RouteId(number(source))).collect(),
+                removes: (0..source.index(4)).map(|_| RouteId::from_number(number(source))).collect(),
             }),
         }
     }
@@ -381,11 +381,16 @@ impl Speaker {
     }
 }
 
-/// Small, or one that may overflow.
 fn cells(source: &mut impl Source) -> Vec<Cell> {
-    (0..source.index(80)).map(|_| Cell { ids: number(source), check: source.below(1 << 32) as u32 }).collect()
+    let count = source.index(80);
+    let mut cell = || {
+        let (ids, check) = (number(source).to_be_bytes(), source.below(1 << 24).to_be_bytes());
+        Cell::from_bytes(std::array::from_fn(|at| if at < 6 { ids[at + 2] } else { check[at - 1] }))
+    };
+    (0..count).map(|_| cell()).collect()
 }
 
+/// Small, or one that may overflow.
 fn number(source: &mut impl Source) -> u64 {
     match source.index(4) {
         0 => u64::MAX - source.below(2),

@@ -133,7 +133,7 @@ impl Held {
         if filter.is_some() {
             return filter;
         }
-        self.places.find(at.index.hash(id.0), |handle| {
+        self.places.find(at.index.hash(id.number()), |handle| {
             at.index.of_handle(handle, &at.value, |text| {
                 if is(key.hash(text)) {
                     filter = Some(TopicFilter::from_valid(text.into()));
@@ -192,7 +192,7 @@ impl Held {
 
 /// Where a route is among the places.
 fn spot<V: Value>(index: &FilterIndex<V>, hash: u128) -> u64 {
-    index.hash(RouteId::from_hash(hash).0)
+    index.hash(RouteId::from_hash(hash).number())
 }
 
 #[cfg(test)]

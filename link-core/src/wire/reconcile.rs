@@ -18,9 +18,6 @@ const NEED: &[&str] = &["first", "count", "estimator"];
 const CELLS: &[&str] = &["first", "cells", "estimator"];
 const DIFFERENCE: &[&str] = &["to", "part", "last", "adds", "packed_adds", "removes"];
 
-/// Bytes of an id.
-const ID: usize = 8;
-
 pub(super) fn encode_need(need: &RouteNeed) -> Bytes {
     let mut frame = FrameWriter::new(kind::ROUTE_NEED, MANDATORY, 32);
     frame.field(1, |out| put_varint(out, need.first.into()));
@@ -63,7 +60,7 @@ pub(super) fn decode_cells_frame(reader: Reader<'_>) -> Result<RouteCells, Decod
 }
 
 pub(super) fn encode_difference(difference: &RouteDifference) -> Bytes {
-    let capacity = 96 + 16 * difference.adds.len() + ID * difference.removes.len();
+    let capacity = 96 + 16 * difference.adds.len() + RouteId::BYTES * difference.removes.len();
     let mut frame = FrameWriter::new(kind::ROUTE_DIFFERENCE, MANDATORY, capacity);
     frame.field(1, |out| put_position(out, &difference.to));
     frame.field(2, |out| put_varint(out, difference.part.into()));
@@ -71,7 +68,7 @@ pub(super) fn encode_difference(difference: &RouteDifference) -> Bytes {
     let mut adds = Vec::with_capacity(16 * difference.adds.len());
     put_filters(&mut adds, &difference.adds);
     put_list(&mut frame, 4, &adds);
-    frame.field(6, |out| difference.removes.iter().for_each(|id| out.extend_from_slice(&id.0.to_be_bytes())));
+    frame.field(6, |out| difference.removes.iter().for_each(|id| out.extend_from_slice(&id.to_bytes())));
     frame.finish()
 }
 
@@ -100,8 +97,8 @@ pub(super) fn decode_cells(field: &'static str, reader: &mut Reader<'_>) -> Resu
 }
 
 fn decode_ids(field: &'static str, reader: &mut Reader<'_>, limits: &Limits) -> Result<Vec<RouteId>, DecodeError> {
-    let count = items(field, reader, ID, limits.max_filters)?;
-    (0..count).map(|_| reader.array(field).map(|bytes| RouteId(u64::from_be_bytes(bytes)))).collect()
+    let count = items(field, reader, RouteId::BYTES, limits.max_filters)?;
+    (0..count).map(|_| reader.array(field).map(RouteId::from_bytes)).collect()
 }
 
 fn decode_estimator(field: &'static str, reader: &mut Reader<'_>) -> Result<Bytes, DecodeError> {

@@ -1,36 +1,34 @@
 use std::ops::{BitXor, BitXorAssign};
 
-use super::mix;
-use crate::routes::{RouteId, RouteKey};
+use super::{RouteId, mix};
+use crate::routes::RouteKey;
 
 /// What a sketch knows of the routes that are in one of its places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cell {
-    /// The xor of their ids.
-    pub ids: u64,
-    /// The xor of the ids' checks.
-    pub check: u32,
+    /// The xor of their ids: 48 bits.
+    pub(super) ids: u64,
+    /// The xor of the ids' checks: 24 bits.
+    pub(super) check: u32,
 }
 
 impl Cell {
     /// Bytes on the wire.
-    pub const BYTES: usize = 12;
+    pub const BYTES: usize = RouteId::BYTES + CHECK_BYTES;
 
     /// The ids, then the check, both with the highest byte first.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        (u128::from(self.ids) << 32 | u128::from(self.check)).to_be_bytes()[4..].try_into().unwrap_or_default()
+        let both = u128::from(self.ids) << CHECK_BITS | u128::from(self.check);
+        *both.to_be_bytes().last_chunk().unwrap_or(&[0; Self::BYTES])
     }
 
     /// The inverse of [`to_bytes`](Self::to_bytes). All bytes are the bytes of a cell.
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let (ids, check) = bytes.split_at(8);
-        Self {
-            ids: u64::from_be_bytes(ids.try_into().unwrap_or_default()),
-            check: u32::from_be_bytes(check.try_into().unwrap_or_default()),
-        }
+        let both = bytes.iter().fold(0, |all, byte| all << 8 | u128::from(*byte));
+        Self { ids: (both >> CHECK_BITS) as u64, check: both as u32 & ((1 << CHECK_BITS) - 1) }
     }
 
-    /// Whether there is nothing in it; also if that cancels out, which for ids that nobody chose has a chance of 2^-96.
+    /// Whether there is nothing in it; also if that cancels out, which for ids that nobody chose has a chance of 2^-72.
     pub fn is_zero(self) -> bool {
         self == Self::default()
     }
@@ -52,7 +50,10 @@ impl BitXor for Cell {
     }
 }
 
-/// Computes the check of an id: `mix(mix(id xor a) + b) div 2^32`, where a is the low and b the high half of the
+const CHECK_BYTES: usize = 3;
+const CHECK_BITS: usize = 8 * CHECK_BYTES;
+
+/// Computes the check of an id: `mix(mix(id xor a) + b) div 2^40`, where a is the low and b the high half of the
 /// [hash](RouteKey::hash) of a text that no filter can be, `NUL check`. Part of the protocol.
 #[derive(Clone, Copy)]
 pub(super) struct Checker {
@@ -69,11 +70,13 @@ impl Checker {
     /// A cell with this id alone.
     #[inline]
     pub(super) fn cell(self, id: RouteId) -> Cell {
-        let check = mix(mix(id.0 ^ self.a).wrapping_add(self.b)) >> 32;
+        let check = mix(mix(id.0 ^ self.a).wrapping_add(self.b)) >> (64 - CHECK_BITS);
+        #[cfg(test)]
+        let check = check & u64::from(super::narrow::CHECKS.get());
         Cell { ids: id.0, check: check as u32 }
     }
 
-    /// Whether the cell may have one id alone; with several it says so with a chance of 2^-32.
+    /// Whether the cell may have one id alone; with several it says so with a chance of 2^-24.
     #[inline]
     pub(super) fn is_single(self, cell: Cell) -> bool {
         !cell.is_zero() && self.cell(RouteId(cell.ids)) == cell

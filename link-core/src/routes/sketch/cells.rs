@@ -1,11 +1,11 @@
 use std::{fmt, ops::Range};
 
 use super::{
-    MAINTAINED_CELLS, MAX_CELLS,
+    MAINTAINED_CELLS, MAX_CELLS, RouteId,
     cell::{Cell, Checker},
     walk::{walk, walk_abreast},
 };
-use crate::routes::{RouteId, RouteKey};
+use crate::routes::RouteKey;
 
 /// Some following cells of the sketch of a set. 16 bytes each in memory.
 #[derive(Clone)]

@@ -3,11 +3,11 @@ use std::fmt;
 use thiserror::Error;
 
 use super::{
-    MAX_CELLS,
+    MAX_CELLS, RouteId,
     cell::{Cell, Checker},
     walk::walk,
 };
-use crate::routes::{RouteId, RouteKey};
+use crate::routes::RouteKey;
 
 /// Finds the difference of two sets from their cells, the more of them the more differs.
 ///
@@ -33,10 +33,18 @@ pub struct Decoder {
     found: Vec<u64>,
     /// Cells that may show an id.
     candidates: Vec<usize>,
+    /// Those of the [first cells](LOOKED_AT_LAST) that have changed since they were looked at, a bit for each.
+    unlooked: u64,
     /// Walks so far.
     walks: usize,
     is_corrupt: bool,
 }
+
+/// The first cells have most routes, and the xor of several passes for one id of the cell where its check is right, with a chance
+/// of 2^-24, and where the id has that cell, `2 / (cell + 2)`: for these more often than for all others together. So they
+/// are looked at when the others show nothing more and few routes are left. A comparison of 100,000 differences is led astray once in
+/// some 3,000 times.
+const LOOKED_AT_LAST: usize = 64;
 
 /// What two sets don't have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,6 +104,7 @@ impl Decoder {
             nonzero: 0,
             found: Vec::new(),
             candidates: Vec::new(),
+            unlooked: 0,
             walks: 0,
             is_corrupt: false,
         }
@@ -121,10 +130,20 @@ impl Decoder {
         }
         self.nonzero += self.cells[range.clone()].iter().filter(|cell| !cell.is_zero()).count();
         for cell in range {
-            if self.checker.is_single(self.cells[cell]) {
+            if cell < LOOKED_AT_LAST {
+                self.unlooked |= 1 << cell;
+            } else if self.checker.is_single(self.cells[cell]) {
                 self.candidates.push(cell);
             }
             self.peel()?;
+        }
+        while self.unlooked != 0 {
+            let cell = self.unlooked.trailing_zeros() as usize;
+            self.unlooked &= self.unlooked - 1;
+            if self.checker.is_single(self.cells[cell]) {
+                self.candidates.push(cell);
+                self.peel()?;
+            }
         }
         self.state()
     }
@@ -175,13 +194,13 @@ impl Decoder {
             if self.walks > 2 * self.cells.len() {
                 return self.corrupt();
             }
-            let others = self.candidates.len();
+            let others = (self.candidates.len(), self.unlooked);
             let taken = self.take(single, candidate);
             if !taken.was_there {
                 // The xor of several ids that looks like one: chance, or the work of a liar.
-                self.candidates.truncate(others);
                 self.take(single, candidate);
-                self.candidates.truncate(others);
+                self.candidates.truncate(others.0);
+                self.unlooked = others.1;
             } else if taken.from_nothing {
                 return self.corrupt();
             } else {
@@ -194,7 +213,7 @@ impl Decoder {
     /// Takes an id out of its cells, or puts it back.
     fn take(&mut self, single: Cell, candidate: usize) -> Taken {
         let mut taken = Taken { was_there: false, from_nothing: false };
-        let Self { checker, cells, nonzero, candidates, .. } = self;
+        let Self { checker, cells, nonzero, candidates, unlooked, .. } = self;
         walk(single.ids, 0..cells.len(), |place| {
             let cell = &mut cells[place];
             taken.was_there |= place == candidate;
@@ -205,6 +224,8 @@ impl Decoder {
             *cell ^= single;
             if cell.is_zero() {
                 *nonzero -= 1;
+            } else if place < LOOKED_AT_LAST {
+                *unlooked |= 1 << place;
             } else if checker.is_single(*cell) {
                 candidates.push(place);
             }

@@ -1,7 +1,6 @@
 use std::fmt;
 
-use super::{SketchFault, mix};
-use crate::routes::RouteId;
+use super::{RouteId, SketchFault, mix};
 
 /// Tells about how much two sets differ, before it is known what.
 ///

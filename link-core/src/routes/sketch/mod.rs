@@ -16,7 +16,7 @@
 //! 2024 (arXiv 2402.02668). Every prefix of the cells is a sketch, 1.35 to 1.8 cells for each route that differs; who
 //! needs more asks for the cells that follow. Three things are not as in the paper:
 //!
-//! - A cell has no count: which side a route is on is what the decoder's own set says. 12 bytes on the wire.
+//! - A cell has no count: which side a route is on is what the decoder's own set says. Nine bytes on the wire.
 //! - Which cells an id is in is drawn anew in each *epoch*, `[0, 4096)`, `[4096, 16384)` and so on four times as many,
 //!   so that one pass over the ids computes any epoch without those before it. The chances are as in the paper.
 //! - They are exactly 1 in 1 + i/2, where the paper's are close to it.
@@ -71,19 +71,43 @@ pub use decoder::{Decoder, Difference, SketchFault};
 pub use estimator::Estimator;
 pub use walk::{MAINTAINED_CELLS, MAX_CELLS};
 
-/// A route in a sketch: the low 64 bits of its filter's [hash](super::RouteKey::hash).
+/// A route in a sketch: the low 48 bits of its filter's [hash](super::RouteKey::hash).
 ///
-/// Two of a million routes have one id with a chance of 3 in 10^8; the digest of the sets, which is of the whole hash,
-/// tells. Who knows ids and filters learns about the key, so that an id does not print.
+/// A route of which another one of a million has the id is one in 3·10^8. If it is one of those that differ, the comparison
+/// finds another set than there is: the digest of the sets, which is of the whole hash, tells. Who knows ids and filters learns
+/// about the key, so that an id does not print.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RouteId(pub u64);
+pub struct RouteId(u64);
 
 impl RouteId {
+    /// Bytes on the wire.
+    pub const BYTES: usize = 6;
+
     /// The id of a filter with this hash.
     pub fn from_hash(hash: u128) -> Self {
         #[cfg(test)]
         let hash = hash & u128::from(narrow::MASK.get());
-        Self(hash as u64)
+        Self::from_number(hash as u64)
+    }
+
+    /// The low 48 bits of a number.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number & ((1 << (8 * Self::BYTES)) - 1))
+    }
+
+    /// The id as a number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Its number, with the highest byte first.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        *self.0.to_be_bytes().last_chunk().unwrap_or(&[0; Self::BYTES])
+    }
+
+    /// The inverse of [`to_bytes`](Self::to_bytes). All bytes are the bytes of an id.
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)))
     }
 }
 
@@ -101,7 +125,7 @@ fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// Ids of few bits, so that two routes have one.
+/// Ids of few bits, so that two routes have one; checks of few bits, so that many cells pass for what they are not.
 #[cfg(test)]
 pub(crate) mod narrow {
     use std::cell::Cell;
@@ -109,5 +133,6 @@ pub(crate) mod narrow {
     thread_local! {
         /// The bits that are left, in this thread.
         pub(crate) static MASK: Cell<u64> = const { Cell::new(u64::MAX) };
+        pub(crate) static CHECKS: Cell<u32> = const { Cell::new(u32::MAX) };
     }
 }

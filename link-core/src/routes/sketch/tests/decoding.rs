@@ -67,10 +67,12 @@ proptest! {
     }
 
     #[test]
-    fn bytes_of_cells(ids: u64, check: u32) {
+    fn bytes_of_cells(ids in 0..1u64 << 48, check in 0..1u32 << 24) {
         let cell = Cell { ids, check };
         let bytes = cell.to_bytes();
-        prop_assert_eq!((&bytes[..8], &bytes[8..]), (&ids.to_be_bytes()[..], &check.to_be_bytes()[..]));
+        prop_assert_eq!((&bytes[..6], &bytes[6..]), (&ids.to_be_bytes()[2..], &check.to_be_bytes()[1..]));
+        prop_assert_eq!(&RouteId(ids).to_bytes()[..], &bytes[..6]);
+        prop_assert_eq!(RouteId::from_bytes(RouteId(ids).to_bytes()), RouteId(ids));
         prop_assert_eq!(Cell::from_bytes(bytes), cell);
     }
 }
@@ -115,6 +117,22 @@ fn across_epochs() {
     let ours: std::collections::BTreeSet<_> = here.iter().copied().collect();
     let difference = decoder.difference(|id| ours.contains(&id)).unwrap();
     assert_eq!((sorted(difference.here), sorted(difference.there)), (sorted(here), sorted(there)));
+}
+
+/// With checks of 12 bits a xor of several ids that passes for one would lead every fifth comparison of 1,000 astray, mostly in
+/// the first cells, to which it belongs as well. Since those are looked at last it hardly ever does.
+#[test]
+fn a_false_id_in_the_first_cells() {
+    narrow::CHECKS.set((1 << 12) - 1);
+    let mut astray = 0;
+    for seed in 0..120 {
+        let cells = Cells::build(&key(), 0..1_500, ids(seed, 1_000));
+        let (decoder, result) = decode(cells.as_slice());
+        astray += u32::from(result.is_err() || decoder.found() != 1_000);
+    }
+    narrow::CHECKS.set(u32::MAX);
+    println!("{astray} of 120");
+    assert!(astray <= 5, "{astray} of 120");
 }
 
 /// The fewest cells from which so many differences decode.
