@@ -81,3 +81,17 @@ async fn nothing_a_tail_or_the_whole_set() {
     assert_eq!((out.method, out.differences), (ResyncMethod::Snapshot, None));
     assert!(into.differences.unwrap() >= 79 && into.took.unwrap() < Duration::from_secs(10), "{into:?}");
 }
+
+/// What a status says of a peer's routes is what publishers go by when they read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn publishers_see_what_a_status_says() {
+    let network = MemoryNetwork::new();
+    let (us, eu) = pair(&network).await;
+    for n in 0..300 {
+        let texts: Vec<_> = (0..20).map(|k| format!("t/{n}/{k}")).collect();
+        texts.iter().for_each(|text| eu.linker.subscribe("c", &filter(text)));
+        let held = || async { us.linker.link(&cluster("eu")).await.unwrap().peers[0].held.unwrap().count };
+        while held().await < 20 * (n + 1) {}
+        assert!(texts.iter().all(|text| us.linker.wants(text)), "{n}");
+    }
+}

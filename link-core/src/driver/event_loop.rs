@@ -295,7 +295,12 @@ impl Running {
             Command::Update(config, answer) => drop(answer.send(self.node.update_link(now, *config))),
             Command::Enable(name, enabled, answer) => drop(answer.send(self.node.enable_link(now, &name, enabled))),
             Command::Delete(name, answer) => drop(answer.send(self.node.delete_link(now, &name))),
-            Command::Status(answer) => drop(answer.send(self.node.links(now))),
+            Command::Status(answer) => {
+                // Who reads it may rely on what it says of routes: publishers see them by then.
+                self.take_from_host();
+                self.drain();
+                let _ = answer.send(self.node.links(now));
+            }
             Command::Acked(filter, from, deadline, answer) => self.wait_acked(filter, from, deadline, answer),
             Command::Warm(answer) => {
                 // What was reported before is to be announced before.

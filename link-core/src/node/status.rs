@@ -16,7 +16,8 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
 }
 
 impl Node {
-    /// The status of every link, ordered by name.
+    /// The status of every link, ordered by name. What it says of routes is what publishers see after the next
+    /// [`poll_output`](Self::poll_output).
     pub fn links(&self, now: Duration) -> Vec<LinkStatus> {
         self.names.values().filter_map(|id| self.links.get(id)).map(|link| self.link_status(now, link)).collect()
     }
