@@ -90,8 +90,11 @@ async fn publishers_see_what_a_status_says() {
     for n in 0..300 {
         let texts: Vec<_> = (0..20).map(|k| format!("t/{n}/{k}")).collect();
         texts.iter().for_each(|text| eu.linker.subscribe("c", &filter(text)));
-        let held = || async { us.linker.link(&cluster("eu")).await.unwrap().peers[0].held.unwrap().count };
-        while held().await < 20 * (n + 1) {}
+        let held =
+            || async { us.linker.link(&cluster("eu")).await.unwrap().peers[0].held.map_or(0, |held| held.count) };
+        // Asked again and again, so that it is asked in the round that takes them.
+        let all_held = async { while held().await < 20 * (n + 1) {} };
+        tokio::time::timeout(PATIENCE, all_held).await.unwrap();
         assert!(texts.iter().all(|text| us.linker.wants(text)), "{n}");
     }
 }

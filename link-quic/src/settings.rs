@@ -34,7 +34,8 @@ pub struct QuicSettings {
     pub early_data: bool,
     /// How the rate is found.
     pub congestion: Congestion,
-    /// Whether paths are probed for packets of 1,326 and 1,452 bytes instead of 1,200 (RFC 8899). On by default; switch it off where a simulated network carries none.
+    /// Whether paths are probed for packets of 1,326 and 1,452 bytes instead of 1,200 (RFC 8899). On by default; switch it
+    /// off where a simulated network carries none.
     pub discover_mtu: bool,
     /// Handshakes that may be under way on the accepting side; 64 by default. A quarter of them may be with one address (of
     /// IPv6: with one network of 64 bits). With more than half of these, or of all, a peer has to prove its address first

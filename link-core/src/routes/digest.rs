@@ -10,7 +10,7 @@ use crate::{topic::TopicFilter, wire::Digest};
 pub struct RouteKey(pub [u8; 16]);
 
 impl RouteKey {
-    /// SipHash-2-4-128 of a filter's text: the term of the set's [digest](RouteDigest), and in its low 64 bits the
+    /// SipHash-2-4-128 of a filter's text: the term of the set's [digest](RouteDigest), and in its low 48 bits the
     /// filter's [`RouteId`](super::RouteId). About 40 ns for a filter of 30 bytes.
     pub fn hash(&self, text: &str) -> u128 {
         SipHasher24::new_with_key(&self.0).hash(text.as_bytes()).as_u128()

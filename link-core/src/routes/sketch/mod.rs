@@ -133,6 +133,7 @@ pub(crate) mod narrow {
     thread_local! {
         /// The bits that are left, in this thread.
         pub(crate) static MASK: Cell<u64> = const { Cell::new(u64::MAX) };
+        /// The bits of checks that are left, in this thread.
         pub(crate) static CHECKS: Cell<u32> = const { Cell::new(u32::MAX) };
     }
 }
